@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles and codecs on disk: find, verify every hash, open. No torch, no pickle.
+
+A *codec* folder holds what the robot needs; a *bundle* folder holds a codec and the server's weights::
+
+    manifest.json  labels.json  card.md
+    codec/   codec.json  encoder.onnx  tables.npz
+    server/  blueprint.safetensors  backbone.safetensors  heads.safetensors
+
+The codec id is the first 8 bytes of SHA-256 over ``codec.json`` in canonical form (keys sorted, no spaces), which
+names the encoder's and the tables' hashes; so two codecs with one id give and take the same packets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.codec import rans
+from frankensplit.codec.packet import Packet
+from frankensplit.codec.tables import Tables
+from frankensplit.errors import BundleError, PacketError, SymbolError
+from frankensplit.geometry import Geometry
+
+CODEC_FORMAT = "frankensplit/1"
+BUNDLE_FORMAT = "frankensplit-bundle/1"
+CODEC_KEYS = {
+    "format",
+    "encoder_sha256",
+    "tables_sha256",
+    "nominal_height",
+    "nominal_width",
+    "stride",
+    "multiple",
+    "channels",
+    "encoder",
+}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one byte form of a JSON value that ids are computed over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def codec_id(manifest: dict[str, Any]) -> bytes:
+    """Return the 8 bytes that name a codec in every packet."""
+    return hashlib.sha256(canonical_json(manifest)).digest()[:8]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Encoder and integer tables: all that the robot needs, and what the server needs to read its packets."""
+
+    path: Path
+    manifest: dict[str, Any]
+    tables: Tables
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Codec:
+        """Open a codec folder, or the ``codec/`` of a bundle folder or name, and verify its hashes.
+
+        Raises:
+            BundleError: a file is missing or changed, or the format is unknown.
+        """
+        path = find_bundle(folder)
+        path = path / "codec" if (path / "codec").is_dir() else path
+        manifest = _read_json(path / "codec.json")
+        _check_codec_manifest(path, manifest)
+        for name, key in (("encoder.onnx", "encoder_sha256"), ("tables.npz", "tables_sha256")):
+            _check_hash(path / name, manifest[key])
+        tables = Tables.load(path / "tables.npz")
+        if tables.channels != manifest["channels"]:
+            raise BundleError(
+                f"{path / 'tables.npz'} has {tables.channels} channels, codec.json says {manifest['channels']}: "
+                "export the codec again"
+            )
+        return cls(path, manifest, tables)
+
+    @cached_property
+    def id(self) -> bytes:
+        """The 8 bytes by which packets name this codec."""
+        return codec_id(self.manifest)
+
+    @property
+    def id_hex(self) -> str:
+        """The id as 16 hex digits."""
+        return self.id.hex()
+
+    @property
+    def encoder_path(self) -> Path:
+        """The ONNX encoder: ``uint8 [1, H, W, 3]`` to ``int32 [1, C, H/8, W/8]``."""
+        return self.path / "encoder.onnx"
+
+    @property
+    def channels(self) -> int:
+        """Latent channels C."""
+        return int(self.manifest["channels"])
+
+    @property
+    def nominal_height(self) -> int:
+        """Height in pixels of the box that images are scaled to fit."""
+        return int(self.manifest["nominal_height"])
+
+    @property
+    def nominal_width(self) -> int:
+        """Width in pixels of the box that images are scaled to fit."""
+        return int(self.manifest["nominal_width"])
+
+    @property
+    def stride(self) -> int:
+        """Input pixels a latent pixel, along each axis."""
+        return int(self.manifest["stride"])
+
+    def geometry(self, source_height: int, source_width: int) -> Geometry:
+        """Return the geometry of images of this size, the same on robot and server."""
+        multiple = int(self.manifest["multiple"])
+        return Geometry(source_height, source_width, self.nominal_height, self.nominal_width, multiple)
+
+    def latent_shape(self, source_height: int, source_width: int) -> tuple[int, int, int]:
+        """Return the (C, h, w) that an image of this size is coded as."""
+        geometry = self.geometry(source_height, source_width)
+        return self.channels, geometry.padded_height // self.stride, geometry.padded_width // self.stride
+
+    def pack(self, symbols: NDArray[np.int32], source_height: int, source_width: int, level: int = 0) -> bytes:
+        """Code int32 symbols ``(C, h, w)`` into one self-contained packet.
+
+        Raises:
+            SymbolError: the shape does not belong to an image of this size, or a symbol is out of range.
+        """
+        expected = self.latent_shape(source_height, source_width)
+        if symbols.shape != expected:
+            raise SymbolError(
+                f"latent has shape {symbols.shape}, an image of {source_width}x{source_height} is coded as {expected}"
+            )
+        payload = rans.encode(symbols, self.tables)
+        packet = Packet(
+            level=level,
+            codec_id=self.id,
+            source_height=source_height,
+            source_width=source_width,
+            shape=expected,
+            payload=payload,
+        )
+        return packet.to_bytes()
+
+    def unpack(self, data: bytes) -> tuple[NDArray[np.int32], Packet]:
+        """Decode a packet of this codec into int32 symbols ``(C, h, w)``.
+
+        Raises:
+            PacketError: the packet is damaged, of another codec, or of a shape that this codec never makes.
+        """
+        packet = Packet.from_bytes(data)
+        if packet.codec_id != self.id:
+            raise PacketError(
+                f"packet of codec {packet.codec_id.hex()}, this is codec {self.id_hex}: "
+                "start edge and server with the same bundle"
+            )
+        if packet.level != 0:
+            raise PacketError(f"packet of quality level {packet.level}, this codec has only level 0")
+        if packet.source_height < 1 or packet.source_width < 1:
+            raise PacketError(f"packet of a {packet.source_width}x{packet.source_height} image: both must be at least 1")
+        expected = self.latent_shape(packet.source_height, packet.source_width)
+        if packet.shape != expected:
+            raise PacketError(
+                f"packet declares a latent of {packet.shape}, a {packet.source_width}x{packet.source_height} image "
+                f"is coded as {expected}"
+            )
+        return rans.decode(packet.payload, packet.shape, self.tables), packet
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A codec with the server's blueprint, backbone and heads; every file verified against the manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+    labels: dict[str, Any]
+    codec: Codec
+
+    @classmethod
+    def open(cls, name_or_path: str | Path) -> Bundle:
+        """Find a bundle by name or path and verify the hash of each file.
+
+        Raises:
+            BundleError: it is missing, incomplete, changed, or of an unknown format.
+        """
+        path = find_bundle(name_or_path)
+        manifest = _read_json(path / "manifest.json")
+        if manifest.get("format") != BUNDLE_FORMAT:
+            raise BundleError(f"{path} has format {manifest.get('format')!r}, expected {BUNDLE_FORMAT!r}")
+        files = manifest.get("files")
+        if not isinstance(files, dict) or not files:
+            raise BundleError(f"{path / 'manifest.json'} lists no files: export the bundle again")
+        for name, expected in files.items():
+            _check_hash(_inside(path, name), expected)
+        codec = Codec.open(path)
+        if manifest.get("codec_id") != codec.id_hex:
+            raise BundleError(f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}")
+        return cls(path, manifest, _read_json(path / "labels.json"), codec)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """How to build blueprint, backbone and heads: names and arguments."""
+        return dict(self.manifest["server"])
+
+    def weights(self, part: str) -> Path:
+        """Return the safetensors file of ``blueprint``, ``backbone`` or ``heads``."""
+        return self.path / "server" / f"{part}.safetensors"
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write ``manifest.json`` over the files now in a bundle folder, hashes included."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+    hashes = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
+    text = json.dumps({"format": BUNDLE_FORMAT, **manifest, "files": hashes}, indent=1) + "\n"
+    temporary = folder / ".manifest.json"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / "manifest.json")
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Return the folder of a bundle or codec: a path, or a name among the installed bundles.
+
+    Raises:
+        BundleError: no such folder; the text lists where it was looked for.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    places = [place / str(name_or_path) for place in _bundle_places()] if path.name == str(name_or_path) else []
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = ", ".join(str(p) for p in [path, *places])
+    raise BundleError(f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name")
+
+
+def _bundle_places() -> list[Path]:
+    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
+    installed = [Path(prefix) / "share" / "frankensplit" / "bundles" for prefix in prefixes]
+    return [Path(__file__).resolve().parents[1] / "bundles", *installed]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise BundleError(f"cannot read {path}: {err.strerror}; is {path.parent} a bundle?") from err
+    except ValueError as err:
+        raise BundleError(f"{path} is no JSON: {err}; fetch or export the bundle again") from err
+    if not isinstance(value, dict):
+        raise BundleError(f"{path} holds a {type(value).__name__}, expected an object")
+    return value
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise BundleError(f"manifest names {name!r}, which lies outside {folder}")
+    return path
+
+
+def _check_hash(path: Path, expected: Any) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path} is missing: fetch or export the bundle again")
+    found = sha256_of(path)
+    if found != expected:
+        raise BundleError(f"{path} has SHA-256 {found}, expected {expected}: fetch or export the bundle again")
+
+
+def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    if manifest.get("format") != CODEC_FORMAT:
+        raise BundleError(f"{path} has codec format {manifest.get('format')!r}, expected {CODEC_FORMAT!r}")
+    if set(manifest) != CODEC_KEYS:
+        raise BundleError(f"{path / 'codec.json'} has keys {sorted(manifest)}, expected {sorted(CODEC_KEYS)}")
+    for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
+        if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
+            raise BundleError(f"{path / 'codec.json'} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
+    if manifest["multiple"] % manifest["stride"]:
+        raise BundleError(f"{path / 'codec.json'}: multiple {manifest['multiple']} is no multiple of the stride")

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``frankensplit VERB ...``: one module a verb, imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from frankensplit import __version__
+from frankensplit.errors import FrankensplitError
+
+VERBS = {
+    "demo": "camera, edge and server node as processes, with a live table",
+    "train": "train a backbone with its heads, or a codec with its blueprint, by a recipe",
+    "evaluate": "accuracy against bytes of a bundle and of rival codecs on a data set",
+    "export": "write a bundle from finished training runs",
+    "info": "what a bundle holds, with every hash verified",
+}
+
+FINDING, WRONG_USAGE = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return 0, 1 (a finding or an error) or 2 (wrong usage)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, summary in VERBS.items():
+        subparser = subparsers.add_parser(verb, help=summary, description=summary)
+        if arguments[:1] == [verb]:
+            importlib.import_module(f"frankensplit.cli.{verb}").add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    try:
+        return int(importlib.import_module(f"frankensplit.cli.{args.verb}").main(args))
+    except FrankensplitError as err:
+        print(f"frankensplit {args.verb}: {err}", file=sys.stderr)
+        return FINDING
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
