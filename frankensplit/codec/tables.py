@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer entropy tables: the one thing that encoder and decoder must share to the bit."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from frankensplit.codec._rans_twin import DIGIT_BITS, MAX_DIGITS, OUTLIER_LIMIT, SLOT_BITS
+from frankensplit.errors import SymbolError, TablesError
+
+TOTAL = 1 << SLOT_BITS
+MAX_CHANNELS = 65535
+INT32 = np.iinfo(np.int32)
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Hold one cumulative frequency table a channel; validated whole, copied and read-only.
+
+    Args:
+        cdf: int32 ``(C, W)``; row r holds ``sizes[r]`` entries that rise strictly from 0 to 65536, then zeros.
+            Its last slot is the sentinel: the mass of everything outside the row.
+        sizes: int32 ``(C,)``, 3 to W; a row covers the ``sizes[r] - 2`` symbols from ``offsets[r]`` on.
+        offsets: int32 ``(C,)``, the smallest symbol of each row.
+
+    Raises:
+        TablesError: any of this does not hold, or an outlier could leave int32.
+    """
+
+    cdf: Ints
+    sizes: Ints
+    offsets: Ints
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = _owned_int32(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, array)
+        _check_shapes(self.cdf, self.sizes, self.offsets)
+        _check_sizes(self.sizes, self.cdf.shape[1])
+        _check_rows(self.cdf, self.sizes)
+        _check_offsets(self.sizes, self.offsets)
+
+    @property
+    def channels(self) -> int:
+        """Count the channels, one table each."""
+        return len(self.sizes)
+
+    @classmethod
+    def from_pmfs(cls, pmfs: Sequence[ArrayLike], offsets: Sequence[int]) -> Tables:
+        """Quantise one probability vector a channel; its last entry is the mass outside the row.
+
+        Raises:
+            TablesError: see :func:`pmf_to_quantized_cdf` and the class.
+        """
+        if len(pmfs) != len(offsets) or not pmfs:
+            raise TablesError(f"got {len(pmfs)} pmfs and {len(offsets)} offsets; give one of each a channel")
+        rows = [pmf_to_quantized_cdf(pmf) for pmf in pmfs]
+        cdf = np.zeros((len(rows), max(map(len, rows))), np.int32)
+        for channel, row in enumerate(rows):
+            cdf[channel, : len(row)] = row
+        return cls(cdf, np.array([len(row) for row in rows], np.int32), _to_int32(offsets))
+
+    @classmethod
+    def from_counts(cls, counts: Sequence[tuple[int, ArrayLike]]) -> Tables:
+        """Fit tables to symbols seen: per channel ``(offset, counts)`` where ``counts[i]`` saw ``offset + i``.
+
+        The sentinel of each row gets the least mass, and so does a symbol inside a row that was never seen.
+
+        Raises:
+            TablesError: a channel without symbols, negative counts, or a row that is too wide.
+        """
+        pmfs = [_normalised(channel, seen) for channel, (_, seen) in enumerate(counts)]
+        return cls.from_pmfs(pmfs, [offset for offset, _ in counts])
+
+    def ideal_bits(self, symbols: Ints) -> float:
+        """Give the bits that int32 ``(C, H, W)`` symbols cost; a real payload adds 32 to 64 bits in all.
+
+        Raises:
+            SymbolError: another number of channels.
+        """
+        if len(symbols) != self.channels:
+            raise SymbolError(
+                f"symbols have {len(symbols)} channels, the tables {self.channels}; use the codec's own"
+            )
+        return sum(self._channel_bits(channel, np.ravel(plane)) for channel, plane in enumerate(symbols))
+
+    def _channel_bits(self, channel: int, symbols: Ints) -> float:
+        top = int(self.sizes[channel]) - 2
+        value = symbols.astype(np.int64) - int(self.offsets[channel])
+        inside = (value >= 0) & (value < top)
+        slots = np.bincount(np.where(inside, value, top), minlength=top + 1)
+        slot_bits = SLOT_BITS - np.log2(np.diff(self.cdf[channel, : top + 2]))
+        outliers = value[~inside]
+        raw = np.where(outliers < 0, -2 * outliers - 1, 2 * (outliers - top))
+        digits = np.searchsorted(16 ** np.arange(MAX_DIGITS), raw, side="right")
+        return float(slots @ slot_bits) + DIGIT_BITS * float(len(raw) + digits.sum())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an ``.npz``: same tables, same bytes (no time stamps, no compression)."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for field in fields(self):
+                member = zipfile.ZipInfo(f"{field.name}.npy")
+                member.create_system = 3  # else the bytes would name the system that wrote them
+                content = io.BytesIO()
+                np.lib.format.write_array(
+                    content, getattr(self, field.name), version=(1, 0), allow_pickle=False
+                )
+                archive.writestr(member, content.getvalue())
+        Path(path).write_bytes(buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Tables:
+        """Read and validate what :meth:`save` wrote.
+
+        Raises:
+            TablesError: no such file, damaged, pickled, other arrays than the three, or tables that break the rules.
+        """
+        arrays = _read_arrays(path)
+        names = {field.name for field in fields(cls)}
+        if set(arrays) != names:
+            raise TablesError(
+                f"{path} holds {sorted(arrays)}, expected {sorted(names)}; export the codec again"
+            )
+        return cls(**arrays)
+
+
+def pmf_to_quantized_cdf(pmf: ArrayLike) -> Ints:
+    """Turn probabilities into a cumulative table of total 65536 in which each slot is at least 1 wide.
+
+    Equal to CompressAI's function of this name at 16 bits, which rounds float32 probabilities.
+
+    Args:
+        pmf: ``(N,)`` probabilities, need not add up to 1, N from 1 to 65536.
+
+    Returns:
+        int32 ``(N + 1,)`` from 0 to 65536.
+
+    Raises:
+        TablesError: negative, not finite, too large, no mass at all, or too many entries.
+    """
+    widths = _rounded_widths(np.asarray(pmf, np.float32))
+    cdf = np.concatenate([[0], np.cumsum(widths * TOTAL // widths.sum())])
+    cdf[-1] = TOTAL
+    for slot in range(len(widths)):
+        if cdf[slot] == cdf[slot + 1]:
+            _widen(cdf, slot)
+    return cdf.astype(np.int32)
+
+
+def _rounded_widths(pmf: NDArray[np.float32]) -> NDArray[np.int64]:
+    if pmf.ndim != 1 or not 1 <= len(pmf) <= TOTAL:
+        raise TablesError(f"pmf has shape {pmf.shape}, expected (N,) with N from 1 to {TOTAL}")
+    if not ((pmf >= 0) & (pmf < TOTAL)).all():
+        raise TablesError(
+            "pmf has an entry that is negative, not finite or too large; expected probabilities"
+        )
+    widths = np.floor(pmf.astype(np.float64) * TOTAL + 0.5).astype(
+        np.int64
+    )  # half away from zero, exact in float64
+    if not widths.any():
+        raise TablesError(
+            f"pmf has no entry of at least {0.5 / TOTAL:.1e}; expected probabilities that add up to 1"
+        )
+    return widths
+
+
+def _widen(cdf: NDArray[np.int64], slot: int) -> None:
+    """Give an empty slot one unit of the first narrowest slot that can spare it."""
+    widths = np.diff(cdf)
+    donor = int(np.argmin(np.where(widths > 1, widths, TOTAL + 1)))
+    if donor < slot:
+        cdf[donor + 1 : slot + 1] -= 1
+    else:
+        cdf[slot + 1 : donor + 1] += 1
+
+
+def _normalised(channel: int, counts: ArrayLike) -> NDArray[np.float64]:
+    """Frequencies of a channel with an empty sentinel behind."""
+    seen = np.asarray(counts, np.float64)
+    if seen.ndim != 1 or not np.isfinite(seen).all() or (seen < 0).any() or not seen.any():
+        raise TablesError(
+            f"counts of channel {channel} must be a vector of counts with at least one symbol seen"
+        )
+    return np.append(seen / seen.sum(), 0.0)
+
+
+def _to_int32(values: Sequence[int]) -> Ints:
+    wide = np.asarray(values, np.int64)
+    if (wide < INT32.min).any() or (wide > INT32.max).any():
+        raise TablesError(f"offsets {wide.min()} to {wide.max()} leave int32")
+    return wide.astype(np.int32)
+
+
+def _owned_int32(name: str, array: NDArray[np.int32]) -> Ints:
+    if not isinstance(array, np.ndarray) or array.dtype != np.int32:
+        raise TablesError(
+            f"{name} is {getattr(array, 'dtype', type(array).__name__)}, expected an int32 array"
+        )
+    owned = np.array(array, order="C")
+    owned.flags.writeable = False
+    return owned
+
+
+def _check_shapes(cdf: Ints, sizes: Ints, offsets: Ints) -> None:
+    if cdf.ndim != 2 or not 1 <= len(cdf) <= MAX_CHANNELS:
+        raise TablesError(
+            f"cdf has shape {cdf.shape}, expected (channels, width) with 1 to {MAX_CHANNELS} channels"
+        )
+    if sizes.shape != (len(cdf),) or offsets.shape != (len(cdf),):
+        raise TablesError(
+            f"sizes {sizes.shape} and offsets {offsets.shape} must have one entry a row, {len(cdf)}"
+        )
+
+
+def _refuse(broken: NDArray[np.bool_], text: str) -> None:
+    if broken.any():
+        raise TablesError(f"table of channel {int(np.argmax(broken))} {text}; export the codec again")
+
+
+def _check_sizes(sizes: Ints, width: int) -> None:
+    _refuse((sizes < 3) | (sizes > width), f"has a size outside 3 to {width}")
+
+
+def _check_rows(cdf: Ints, sizes: Ints) -> None:
+    valid = np.arange(cdf.shape[1]) < sizes[:, None]
+    steps = np.diff(cdf.astype(np.int64), axis=1)
+    _refuse(cdf[:, 0] != 0, "does not begin with 0")
+    _refuse(((steps < 1) & valid[:, 1:]).any(axis=1), "does not rise strictly: a slot has no width")
+    _refuse(cdf[np.arange(len(cdf)), sizes - 1] != TOTAL, f"does not end with {TOTAL}")
+    _refuse(((cdf != 0) & ~valid).any(axis=1), "is not padded with zeros")
+
+
+def _check_offsets(sizes: Ints, offsets: Ints) -> None:
+    low = offsets.astype(np.int64) - OUTLIER_LIMIT
+    high = offsets.astype(np.int64) + sizes - 2 + OUTLIER_LIMIT - 1
+    _refuse((low < INT32.min) | (high > INT32.max), "has an offset that lets outliers leave int32")
+
+
+def _read_arrays(path: str | os.PathLike[str]) -> dict[str, Ints]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged files
+        raise TablesError(f"cannot read tables from {path}: {error}; export the codec again") from error
