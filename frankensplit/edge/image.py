@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn what cameras send into RGB pixels: every raw encoding of sensor_msgs that holds colour or light, JPEG, PNG, WebP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.edge.file_header import declared_size
+from frankensplit.errors import ImageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+MAX_SIDE = 65535  # a packet carries each side in 16 bits
+MAX_FILE_PIXELS = 1 << 26  # a few kilobytes of PNG can declare gigabytes of pixels
+_DECODE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a pixel lies in memory, and OpenCV's code that makes RGB of it (None: it is RGB).
+
+    ``cell`` is the smallest width and height that the encoding can say a colour with.
+    """
+
+    itemsize: int
+    channels: int
+    code: int | None
+    cell: tuple[int, int] = (1, 1)
+
+
+# OpenCV names a Bayer pattern by its second row, ROS by its first; so ROS's rggb is OpenCV's BG.
+_PATTERNS: dict[str, tuple[int, int | None, tuple[int, int]]] = {
+    "rgb": (3, None, (1, 1)),
+    "bgr": (3, cv2.COLOR_BGR2RGB, (1, 1)),
+    "rgba": (4, cv2.COLOR_RGBA2RGB, (1, 1)),
+    "bgra": (4, cv2.COLOR_BGRA2RGB, (1, 1)),
+    "mono": (1, cv2.COLOR_GRAY2RGB, (1, 1)),
+    "bayer_rggb": (1, cv2.COLOR_BayerBG2RGB, (3, 3)),
+    "bayer_bggr": (1, cv2.COLOR_BayerRG2RGB, (3, 3)),
+    "bayer_gbrg": (1, cv2.COLOR_BayerGR2RGB, (3, 3)),
+    "bayer_grbg": (1, cv2.COLOR_BayerGB2RGB, (3, 3)),
+}
+_UYVY = Encoding(1, 2, cv2.COLOR_YUV2RGB_UYVY, (2, 1))
+_YUYV = Encoding(1, 2, cv2.COLOR_YUV2RGB_YUY2, (2, 1))
+ENCODINGS: dict[str, Encoding] = {
+    **{
+        f"{pattern}{8 * itemsize}": Encoding(itemsize, channels, code, cell)
+        for pattern, (channels, code, cell) in _PATTERNS.items()
+        for itemsize in (1, 2)
+    },
+    "uyvy": _UYVY,
+    "yuv422": _UYVY,
+    "yuyv": _YUYV,
+    "yuv422_yuy2": _YUYV,
+}
+
+
+def to_rgb(
+    data: ReadableBuffer, *, height: int, width: int, encoding: str, step: int, is_bigendian: bool = False
+) -> NDArray[np.uint8]:
+    """Convert the pixels of a ``sensor_msgs/Image`` to RGB, with the values that cv_bridge gives for ``rgb8``.
+
+    Args:
+        data: ``height * step`` bytes.
+        height, width: pixels, 1 to 65535.
+        encoding: one of ``ENCODINGS``.
+        step: bytes from one row to the next; rows may be padded.
+        is_bigendian: byte order of 16-bit encodings.
+
+    Returns:
+        uint8 ``(height, width, 3)``; for ``rgb8`` a view of ``data``, otherwise a new array.
+
+    Raises:
+        ImageError: the encoding is unknown, or sizes and data do not belong together.
+    """
+    layout = ENCODINGS.get(encoding)
+    if layout is None:
+        raise ImageError(
+            f"encoding {encoding!r} is no colour or grey image; known are {', '.join(sorted(ENCODINGS))}"
+        )
+    _check_size(height, width, encoding, layout)
+    return _convert(_view(data, height, width, step, is_bigendian, encoding, layout), layout)
+
+
+def decode_compressed(data: ReadableBuffer, format: str = "") -> NDArray[np.uint8]:
+    """Decode the file in a ``sensor_msgs/CompressedImage`` to RGB.
+
+    The file's own first bytes say what it is. Of ``format`` only a Bayer encoding before the semicolon counts
+    (``bayer_rggb8; jpeg compressed``): then the file holds the sensor's mosaic.
+
+    Args:
+        data: a JPEG, PNG or WebP file; an orientation in its metadata is ignored, as cv_bridge does.
+        format: the message's ``format``.
+
+    Returns:
+        uint8 ``(height, width, 3)``.
+
+    Raises:
+        ImageError: another kind of file, a damaged one, or one that declares more than ``MAX_FILE_PIXELS``.
+    """
+    file = bytes(memoryview(data))
+    height, width = declared_size(file, format)
+    if height * width > MAX_FILE_PIXELS:
+        raise ImageError(
+            f"compressed image declares {width}x{height} pixels, at most {MAX_FILE_PIXELS} are decoded"
+        )
+    pixels = _imdecode(file)
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise ImageError(
+            f"compressed image of {len(file)} bytes is damaged (format {format!r}); check the camera's link"
+        )
+    encoding = _file_encoding(pixels, format)
+    _check_size(height, width, encoding, ENCODINGS[encoding])
+    return _convert(pixels, ENCODINGS[encoding])
+
+
+def _check_size(height: int, width: int, encoding: str, layout: Encoding) -> None:
+    least_width, least_height = layout.cell
+    if not (least_height <= height <= MAX_SIDE and least_width <= width <= MAX_SIDE):
+        raise ImageError(
+            f"{encoding} image is {width}x{height}, expected {least_width}x{least_height} to {MAX_SIDE}x{MAX_SIDE}; "
+            "check width and height of the message"
+        )
+    if layout.channels == 2 and width % 2:
+        raise ImageError(
+            f"{encoding} image is {width} wide, but two pixels share a colour: width has to be even"
+        )
+
+
+def _view(
+    data: ReadableBuffer,
+    height: int,
+    width: int,
+    step: int,
+    is_bigendian: bool,
+    encoding: str,
+    layout: Encoding,
+) -> NDArray[Any]:
+    """View the bytes as pixels ``(height, width[, channels])``; 16-bit data of odd step or foreign order are copied."""
+    pixel_bytes, found = layout.itemsize * layout.channels, memoryview(data).nbytes
+    if step < width * pixel_bytes:
+        raise ImageError(
+            f"step is {step}, a row of {width} {encoding} pixels needs at least {width * pixel_bytes} bytes"
+        )
+    if found != height * step:
+        raise ImageError(
+            f"image data are {found} bytes, expected height * step = {height} * {step} = {height * step}"
+        )
+    dtype = np.dtype(np.uint8 if layout.itemsize == 1 else ">u2" if is_bigendian else "<u2")
+    shape, strides = (height, width, layout.channels), (step, pixel_bytes, layout.itemsize)
+    pixels = np.ndarray(shape, dtype, memoryview(data).cast("B"), strides=strides)
+    native: NDArray[Any] = np.require(pixels, dtype.newbyteorder("="), "A")
+    return native[..., 0] if layout.channels == 1 else native
+
+
+def _convert(pixels: NDArray[Any], layout: Encoding) -> NDArray[np.uint8]:
+    """Convert colour at the source's depth, then scale 65535 to 255 with rounding: the order of cv_bridge."""
+    rgb = pixels if layout.code is None else cv2.cvtColor(pixels, layout.code)
+    return np.asarray(
+        rgb if layout.itemsize == 1 else cv2.convertScaleAbs(rgb, alpha=255 / 65535), dtype=np.uint8
+    )
+
+
+def _imdecode(file: bytes) -> NDArray[Any] | None:
+    """Decode to grey ``(H, W)`` or BGR ``(H, W, 3)``; None where OpenCV cannot."""
+    try:
+        return cv2.imdecode(np.frombuffer(file, np.uint8), _DECODE)
+    except cv2.error:
+        return None
+
+
+def _file_encoding(pixels: NDArray[Any], format: str) -> str:
+    """Name the encoding of decoded pixels; a file with one channel may hold a Bayer mosaic."""
+    depth = 8 * pixels.itemsize
+    if pixels.ndim == 3:
+        return f"bgr{depth}"
+    pattern = format.partition(";")[0].strip().rstrip("0123456789")
+    mosaic = f"{pattern}{depth}"
+    return mosaic if pattern.startswith("bayer_") and mosaic in ENCODINGS else f"mono{depth}"
