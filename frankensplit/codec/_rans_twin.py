@@ -3,24 +3,24 @@
 
 Both give the same bytes and refuse the same input with the same words; this one serves where no compiler is.
 
-**State.** The coder is a range asymmetric numeral system (Duda, arXiv 1311.2540): one unsigned number, the state,
-with ``LOWER <= state < 2**63`` between steps. A step codes one item of total ``2**bits`` that lies at ``start`` and is
-``frequency`` wide; it moves at most one 32-bit word between state and stream.
+**State.** The coder is a range asymmetric numeral system (Duda, arXiv 1311.2540): one unsigned number, the
+state, with ``LOWER <= state < 2**63`` between steps. A step codes one item of total ``2**bits`` that lies at
+``start`` and is ``frequency`` wide; it moves at most one 32-bit word between state and stream.
 
 **Items of a symbol.** A row of the tables has slots 0, 1, ..., ``top``. With ``value = symbol - offset``:
 
 * ``0 <= value < top``: one item, the slot ``value``, 16 bits of precision.
-* else an outlier: the slot ``top``; then, at 4 bits a digit and all digits alike, the number of digits of ``raw``; then
-  the digits of ``raw``, least significant first. ``raw`` is ``-2 * value - 1`` below the row (odd) and
-  ``2 * (value - top)`` above it (even); raw 0 has no digits. At most 7 digits, hence
+* else an outlier: the slot ``top``; then, at 4 bits a digit and all digits alike, the number of digits of
+  ``raw``; then the digits of ``raw``, least significant first. ``raw`` is ``-2 * value - 1`` below the row
+  (odd) and ``2 * (value - top)`` above it (even); raw 0 has no digits. At most 7 digits, hence
   ``-2**27 <= value < top + 2**27``.
 
-**Order.** Symbols run channel by channel, each channel row by row. The encoder takes all items from last to first, so
-that the decoder meets them from first to last.
+**Order.** Symbols run channel by channel, each channel row by row. The encoder takes all items from last to
+first, so that the decoder meets them from first to last.
 
-**Bytes.** Little-endian 32-bit words: low half of the final state, high half, then the words that the encoder shed,
-newest first. No header, count or padding. A decoder must end in the state ``LOWER`` with no word left. An empty latent
-is the two words of ``LOWER``. These are the bytes of CompressAI's ``encode_with_indexes``.
+**Bytes.** Little-endian 32-bit words: low half of the final state, high half, then the words that the encoder
+shed, newest first. No header, count or padding. A decoder must end in the state ``LOWER`` with no word left.
+An empty latent is the two words of ``LOWER``. These are the bytes of CompressAI's ``encode_with_indexes``.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _pop_outlier(decoder: _Decoder, top: int, place: str) -> int:
     """Read what follows slot ``top``; return the symbol's value."""
     count = decoder.pop_digit()
     if count > MAX_DIGITS:
-        raise ValueError(f"outlier of {place} has {count} digits, expected at most {MAX_DIGITS}")
+        raise ValueError(f"outlier of {place} has more than {MAX_DIGITS} digits")
     digits = [decoder.pop_digit() for _ in range(count)]
     if count < 0 or -1 in digits:
         raise ValueError(f"payload ends within {place}")
@@ -113,7 +113,7 @@ def _pop_outlier(decoder: _Decoder, top: int, place: str) -> int:
 
 
 def encode(symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints) -> bytes:
-    """Encode ``symbols`` (C, H, W) with one row of valid tables a channel; ValueError on a symbol out of range."""
+    """Encode ``symbols`` (C, H, W), one row of valid tables a channel; ValueError if one is out of range."""
     encoder = _Encoder()
     for channel in reversed(range(len(sizes))):
         row, top, offset = cdf[channel].tolist(), int(sizes[channel]) - 2, int(offsets[channel])
@@ -131,7 +131,7 @@ def encode(symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints) -> bytes:
 
 
 def decode(payload: bytes, symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints) -> None:
-    """Fill ``symbols`` (C, H, W) from ``payload``; ValueError on a payload that no encoder made with these tables."""
+    """Fill ``symbols`` (C, H, W) from ``payload``; ValueError if no encoder made it with these tables."""
     decoder = _Decoder(payload)
     flat, plane_size = symbols.reshape(-1), symbols.size // len(sizes)
     for channel, offset in enumerate(offsets.tolist()):

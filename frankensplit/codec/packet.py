@@ -42,8 +42,8 @@ class Packet:
         codec_id: 8 bytes.
         source_height: rows of the camera's image, 1 to 65535.
         source_width: its columns, 1 to 65535.
-        shape: ``(C, H, W)`` of the latent, each 1 to 65535. Declared, not proved: check it against the codec before
-            anything is allocated.
+        shape: ``(C, H, W)`` of the latent, each 1 to 65535. Declared, not proved: check it against the codec
+            before anything is allocated.
         payload: rANS stream.
         context_coded: reserved by the format; refused, since no coder for it exists yet.
 
@@ -62,7 +62,7 @@ class Packet:
     def __post_init__(self) -> None:
         if self.context_coded:
             raise PacketError(
-                "payload is context-coded, which this version cannot do; install a newer frankensplit"
+                "payload is context-coded, unknown to this version; install a newer frankensplit"
             )
         if not 0 <= self.level <= 255:
             raise PacketError(f"level is {self.level}, expected 0 to 255")
@@ -95,9 +95,7 @@ class Packet:
         magic, flags, level, codec_id, height, width, *shape, length = CHECKED.unpack_from(view)
         _check_whole(view, length)
         if flags & ~CONTEXT_CODED:
-            raise PacketError(
-                f"flags are {flags:#04x}, of which this version knows 0x01; install a newer frankensplit"
-            )
+            raise PacketError(f"flags {flags:#04x} are unknown to this version; install a newer frankensplit")
         channels, rows, columns = shape
         return cls(
             level, codec_id, height, width, (channels, rows, columns), bytes(view[HEADER_BYTES:]), bool(flags)
@@ -108,25 +106,21 @@ def _check_frame(view: memoryview) -> None:
     """Refuse what is no packet of format 1."""
     if len(view) < HEADER_BYTES:
         raise PacketError(
-            f"packet has {len(view)} bytes, expected at least {HEADER_BYTES}; it is truncated, drop it"
+            f"packet has {len(view)} bytes, expected {HEADER_BYTES} or more; it is truncated, drop it"
         )
     magic = bytes(view[: len(MAGIC)])
     if magic != MAGIC:
-        raise PacketError(
-            f"packet begins with {magic!r}, expected {MAGIC!r}; it is foreign or of another format"
-        )
+        raise PacketError(f"packet begins with {magic!r}, expected {MAGIC!r}; it is foreign, drop it")
 
 
 def _check_whole(view: memoryview, length: int) -> None:
     """Refuse what was cut, extended or changed on the way."""
     payload = view[HEADER_BYTES:]
     if length != len(payload):
-        raise PacketError(
-            f"packet declares {length} payload bytes and has {len(payload)}; it is damaged, drop it"
-        )
+        raise PacketError(f"payload has {len(payload)} bytes, {length} were declared; it is damaged, drop it")
     (declared,) = CHECKSUM.unpack_from(view, CHECKED.size)
     computed = zlib.crc32(payload, zlib.crc32(view[: CHECKED.size]))
     if declared != computed:
         raise PacketError(
-            f"packet declares checksum {declared:#010x} and has {computed:#010x}; it is damaged, drop it"
+            f"checksum is {computed:#010x}, {declared:#010x} was declared; packet is damaged, drop it"
         )

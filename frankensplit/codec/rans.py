@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers to bytes and back: the checked front of the C coder, or of its Python twin where that is not built."""
+"""Integers to bytes and back: the checked front of the C coder, or of its twin where that is not built."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def encode(symbols: NDArray[np.int32], tables: Tables) -> bytes:
             "quantise the latent and use the tables of its own codec"
         )
     try:
-        return _coder.encode(np.require(symbols, requirements="CA"), tables.cdf, tables.sizes, tables.offsets)
+        return _coder.encode(
+            np.require(symbols, requirements=["C", "A"]), tables.cdf, tables.sizes, tables.offsets
+        )
     except ValueError as error:
         raise SymbolError(f"{error}; check that encoder and tables belong together") from None
 
@@ -67,7 +69,7 @@ def decode(
     """
     if len(shape) != 3 or min(shape) < 0 or shape[0] != tables.channels or prod(shape) > max_symbols:
         raise PacketError(
-            f"latent shape {shape} is refused, expected ({tables.channels}, H, W) and at most {max_symbols} symbols; "
+            f"latent {shape} is refused, expected ({tables.channels}, H, W), at most {max_symbols} in all; "
             "check that the packet comes from this codec"
         )
     symbols = np.empty(shape, np.int32)
@@ -88,14 +90,12 @@ def quantise(latent: NDArray[Any]) -> NDArray[np.int32]:
         int32 of the same shape.
 
     Raises:
-        SymbolError: another dtype, or a value that is NaN, infinite or outside int32 (a cast would hide all of them).
+        SymbolError: another dtype, or a value that is NaN, infinite or outside int32 (casts hide them).
     """
     if not np.issubdtype(latent.dtype, np.floating):
         raise SymbolError(f"latent is {latent.dtype}, expected floating point; do not quantise twice")
     rounded = np.rint(latent)
     low, high = float(rounded.min(initial=0)), float(rounded.max(initial=0))
     if not (low >= -(2**31) and high < 2**31):  # false for NaN, which min and max pass on
-        raise SymbolError(
-            f"latent spans {low} to {high}, expected finite values within int32; check the encoder"
-        )
-    return rounded.astype(np.int32)
+        raise SymbolError(f"latent spans {low} to {high}, expected finite int32 values; check the encoder")
+    return np.asarray(rounded, np.int32)

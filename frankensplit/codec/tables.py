@@ -28,7 +28,7 @@ class Tables:
     """Hold one cumulative frequency table a channel; validated whole, copied and read-only.
 
     Args:
-        cdf: int32 ``(C, W)``; row r holds ``sizes[r]`` entries that rise strictly from 0 to 65536, then zeros.
+        cdf: int32 ``(C, W)``; row r rises strictly from 0 to 65536 in ``sizes[r]`` entries, then zeros.
             Its last slot is the sentinel: the mass of everything outside the row.
         sizes: int32 ``(C,)``, 3 to W; a row covers the ``sizes[r] - 2`` symbols from ``offsets[r]`` on.
         offsets: int32 ``(C,)``, the smallest symbol of each row.
@@ -72,7 +72,7 @@ class Tables:
 
     @classmethod
     def from_counts(cls, counts: Sequence[tuple[int, ArrayLike]]) -> Tables:
-        """Fit tables to symbols seen: per channel ``(offset, counts)`` where ``counts[i]`` saw ``offset + i``.
+        """Fit tables to symbols: per channel ``(offset, counts)``, where ``counts[i]`` counts ``offset + i``.
 
         The sentinel of each row gets the least mass, and so does a symbol inside a row that was never seen.
 
@@ -113,9 +113,7 @@ class Tables:
                 member = zipfile.ZipInfo(f"{field.name}.npy")
                 member.create_system = 3  # else the bytes would name the system that wrote them
                 content = io.BytesIO()
-                np.lib.format.write_array(
-                    content, getattr(self, field.name), version=(1, 0), allow_pickle=False
-                )
+                np.lib.format.write_array(content, getattr(self, field.name), (1, 0), allow_pickle=False)
                 archive.writestr(member, content.getvalue())
         Path(path).write_bytes(buffer.getvalue())
 
@@ -124,14 +122,12 @@ class Tables:
         """Read and validate what :meth:`save` wrote.
 
         Raises:
-            TablesError: no such file, damaged, pickled, other arrays than the three, or tables that break the rules.
+            TablesError: no such file, damaged, pickled, other arrays than the three, or broken rules.
         """
         arrays = _read_arrays(path)
         names = {field.name for field in fields(cls)}
         if set(arrays) != names:
-            raise TablesError(
-                f"{path} holds {sorted(arrays)}, expected {sorted(names)}; export the codec again"
-            )
+            raise TablesError(f"{path} holds {sorted(arrays)}, not {sorted(names)}; export the codec again")
         return cls(**arrays)
 
 
@@ -162,16 +158,10 @@ def _rounded_widths(pmf: NDArray[np.float32]) -> NDArray[np.int64]:
     if pmf.ndim != 1 or not 1 <= len(pmf) <= TOTAL:
         raise TablesError(f"pmf has shape {pmf.shape}, expected (N,) with N from 1 to {TOTAL}")
     if not ((pmf >= 0) & (pmf < TOTAL)).all():
-        raise TablesError(
-            "pmf has an entry that is negative, not finite or too large; expected probabilities"
-        )
-    widths = np.floor(pmf.astype(np.float64) * TOTAL + 0.5).astype(
-        np.int64
-    )  # half away from zero, exact in float64
+        raise TablesError(f"pmf spans {pmf.min()} to {pmf.max()}, expected finite probabilities from 0 on")
+    widths = np.floor(pmf.astype(np.float64) * TOTAL + 0.5).astype(np.int64)  # half away from zero
     if not widths.any():
-        raise TablesError(
-            f"pmf has no entry of at least {0.5 / TOTAL:.1e}; expected probabilities that add up to 1"
-        )
+        raise TablesError(f"pmf has no entry from {0.5 / TOTAL:.1e} on, expected a sum of 1")
     return widths
 
 
@@ -189,9 +179,7 @@ def _normalised(channel: int, counts: ArrayLike) -> NDArray[np.float64]:
     """Frequencies of a channel with an empty sentinel behind."""
     seen = np.asarray(counts, np.float64)
     if seen.ndim != 1 or not np.isfinite(seen).all() or (seen < 0).any() or not seen.any():
-        raise TablesError(
-            f"counts of channel {channel} must be a vector of counts with at least one symbol seen"
-        )
+        raise TablesError(f"counts of channel {channel} must be finite, not negative, and not all 0")
     return np.append(seen / seen.sum(), 0.0)
 
 
@@ -204,9 +192,7 @@ def _to_int32(values: Sequence[int]) -> Ints:
 
 def _owned_int32(name: str, array: NDArray[np.int32]) -> Ints:
     if not isinstance(array, np.ndarray) or array.dtype != np.int32:
-        raise TablesError(
-            f"{name} is {getattr(array, 'dtype', type(array).__name__)}, expected an int32 array"
-        )
+        raise TablesError(f"{name} is {getattr(array, 'dtype', type(array))}, expected an int32 array")
     owned = np.array(array, order="C")
     owned.flags.writeable = False
     return owned
@@ -214,13 +200,9 @@ def _owned_int32(name: str, array: NDArray[np.int32]) -> Ints:
 
 def _check_shapes(cdf: Ints, sizes: Ints, offsets: Ints) -> None:
     if cdf.ndim != 2 or not 1 <= len(cdf) <= MAX_CHANNELS:
-        raise TablesError(
-            f"cdf has shape {cdf.shape}, expected (channels, width) with 1 to {MAX_CHANNELS} channels"
-        )
+        raise TablesError(f"cdf has shape {cdf.shape}, expected (C, W) with C from 1 to {MAX_CHANNELS}")
     if sizes.shape != (len(cdf),) or offsets.shape != (len(cdf),):
-        raise TablesError(
-            f"sizes {sizes.shape} and offsets {offsets.shape} must have one entry a row, {len(cdf)}"
-        )
+        raise TablesError(f"sizes {sizes.shape} and offsets {offsets.shape} must be ({len(cdf)},)")
 
 
 def _refuse(broken: NDArray[np.bool_], text: str) -> None:
@@ -236,9 +218,9 @@ def _check_rows(cdf: Ints, sizes: Ints) -> None:
     valid = np.arange(cdf.shape[1]) < sizes[:, None]
     steps = np.diff(cdf.astype(np.int64), axis=1)
     _refuse(cdf[:, 0] != 0, "does not begin with 0")
-    _refuse(((steps < 1) & valid[:, 1:]).any(axis=1), "does not rise strictly: a slot has no width")
+    _refuse(np.any((steps < 1) & valid[:, 1:], axis=1), "does not rise strictly: a slot has no width")
     _refuse(cdf[np.arange(len(cdf)), sizes - 1] != TOTAL, f"does not end with {TOTAL}")
-    _refuse(((cdf != 0) & ~valid).any(axis=1), "is not padded with zeros")
+    _refuse(np.any((cdf != 0) & ~valid, axis=1), "is not padded with zeros")
 
 
 def _check_offsets(sizes: Ints, offsets: Ints) -> None:
