@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Point the CMake files of the ROS wheels at this environment's Python and numpy headers.
 
-The exported targets name the include folders of the container that built the wheels, and CMake refuses targets with folders that do
-not exist. Run inside the environment after each installation of ros-* wheels; a second run changes nothing.
+The exported targets name the include folders of the container that built the wheels, and CMake refuses
+targets with folders that do not exist. Run inside the environment after each installation of ros-* wheels;
+a second run changes nothing.
 """
 
 from __future__ import annotations
