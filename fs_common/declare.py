@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declare a parameter dataclass on a ROS node and read it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from fs_common.parameters import Spec, Value, specs
+
+Table = TypeVar("Table")
+
+# Parameters that rclpy itself declares or that belong to every node.
+ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+
+
+def declare(node: Node, table: type[Table]) -> Table:
+    """Declare every parameter of ``table`` with its descriptor, refuse bad values from now on, and read all.
+
+    Raises:
+        rclpy.exceptions.ParameterException: a value given at start has another type or is out of range.
+    """
+    by_name = {spec.name: spec for spec in specs(table)}
+    node.add_on_set_parameters_callback(lambda parameters: _check(by_name, parameters))
+    for spec in by_name.values():
+        node.declare_parameter(spec.name, to_ros(spec.default), descriptor(spec))
+    _warn_of_unknown(node, by_name)
+    return read(node, table)
+
+
+def read(node: Node, table: type[Table]) -> Table:
+    """Read the present values of a declared table."""
+    values = {spec.name: node.get_parameter(spec.name).value for spec in specs(table)}
+    return table(**{name: _from_ros(value) for name, value in values.items()})
+
+
+def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> None:
+    """Refuse values of one parameter by a rule that only the running node knows, the present value included.
+
+    Raises:
+        rclpy.exceptions.InvalidParameterValueException: the present value is refused.
+    """
+    present = _from_ros(node.get_parameter(name).value)
+    if reason := problem(present):
+        raise InvalidParameterValueException(name, present, reason)
+
+    def check(parameters: list[Parameter]) -> SetParametersResult:
+        found = [problem(_from_ros(one.value)) for one in parameters if one.name == name]
+        return _result(next((text for text in found if text), None))
+
+    node.add_on_set_parameters_callback(check)
+
+
+def descriptor(spec: Spec) -> ParameterDescriptor:
+    """Describe a parameter as ROS tools show it."""
+    choices = f" (one of {', '.join(spec.choices)})" if spec.choices else ""
+    made = ParameterDescriptor(description=spec.description + choices, read_only=not spec.changeable)
+    if spec.limits and isinstance(spec.default, int):
+        made.integer_range = [
+            IntegerRange(from_value=int(spec.limits[0]), to_value=int(spec.limits[1]), step=1)
+        ]
+    elif spec.limits:
+        made.floating_point_range = [FloatingPointRange(from_value=spec.limits[0], to_value=spec.limits[1])]
+    return made
+
+
+def to_ros(value: Value) -> bool | int | float | str | list[str]:
+    """Convert a value to the type that rclpy takes."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _from_ros(value: bool | int | float | str | list[str]) -> Value:
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _check(by_name: dict[str, Spec], parameters: list[Parameter]) -> SetParametersResult:
+    known = [(by_name[one.name], _from_ros(one.value)) for one in parameters if one.name in by_name]
+    return _result(next((text for spec, value in known if (text := spec.problem(value))), None))
+
+
+def _result(problem: str | None) -> SetParametersResult:
+    return SetParametersResult(successful=problem is None, reason=problem or "")
+
+
+def _warn_of_unknown(node: Node, by_name: dict[str, Spec]) -> None:
+    # A misspelt name would be ignored in silence; only warn, since a shared file may hold other nodes' names.
+    for name in getattr(node, "_parameter_overrides", {}):
+        if name not in by_name and not name.startswith(ROS_OWN):
+            node.get_logger().warning(
+                f"parameter {name!r} is not known here: use one of {', '.join(by_name)}"
+            )

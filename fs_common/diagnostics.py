@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health of a node on /diagnostics, once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from fs_common.meter import Totals, Window
+from fs_common.stream import Stream
+
+PERIOD_S = 1.0
+
+
+def judge(window: Window, wanted: bool, stale_after_s: float, last_cause: str) -> tuple[bytes, str]:
+    """Give level and message for what a stream did since the last look."""
+    counts = window.counts
+    if counts.failed:
+        return DiagnosticStatus.ERROR, f"{counts.failed} frames failed: {last_cause}"
+    if window.silent_s > stale_after_s:
+        return DiagnosticStatus.STALE, f"nothing has arrived for {window.silent_s:.1f} s"
+    if counts.rejected:
+        return DiagnosticStatus.WARN, f"{counts.rejected} frames rejected: {last_cause}"
+    if not wanted:
+        return DiagnosticStatus.OK, "idle: nobody subscribes"
+    return DiagnosticStatus.OK, f"{window.rate_hz:.1f} Hz, {window.bytes_per_s / 1000:.1f} kB/s"
+
+
+class Diagnostics:
+    """Publish one DiagnosticStatus a stream, once a second.
+
+    Stamps come from the node's clock, which may be simulated; period and rates come from a steady one, so that a
+    node whose /clock has stopped still says that nothing arrives.
+    """
+
+    def __init__(self, node: Node, hardware_id: str, streams: Iterable[Stream]) -> None:
+        self._node = node
+        self._hardware_id = hardware_id
+        self._streams = list(streams)
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        node.create_timer(PERIOD_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _publish(self) -> None:
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        array.status = [self._status(stream) for stream in self._streams]
+        self._publisher.publish(array)
+
+    def _status(self, stream: Stream) -> DiagnosticStatus:
+        stream.flush()
+        window = stream.meter.look()
+        stale_after_s = self._node.get_parameter("stale_after_s").value
+        level, message = judge(window, stream.wanted(), stale_after_s, stream.last_cause)
+        return DiagnosticStatus(
+            level=level,
+            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {stream.name}",
+            message=message,
+            hardware_id=self._hardware_id,
+            values=_values(window, stream.meter.totals()),
+        )
+
+
+def _values(window: Window, totals: Totals) -> list[KeyValue]:
+    rates = {
+        "rate_hz": f"{window.rate_hz:.2f}",
+        "bytes_per_s": f"{window.bytes_per_s:.0f}",
+        "latency_ms": f"{window.latency_ms:.1f}",
+    }
+    counts = {field.name: str(getattr(totals, field.name)) for field in fields(totals)}
+    return [KeyValue(key=key, value=value) for key, value in {**rates, **counts}.items()]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between sensor_msgs images and arrays, by cv_bridge or our own conversion, with one result."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from frankensplit.edge.image import decode_compressed, to_rgb
+from frankensplit.errors import ImageError, RuntimeUnavailable
+
+CONVERTERS = ("auto", "cv_bridge", "builtin")
+AnyImage = Image | CompressedImage
+Converter = Callable[[Image], "NDArray[np.uint8]"]
+
+# What cv_bridge turns into rgb8, with the bytes of a pixel; the other encodings go the builtin way.
+CV_BRIDGE_PIXEL_BYTES = {
+    **dict.fromkeys(("rgb8", "bgr8"), 3),
+    **dict.fromkeys(("rgba8", "bgra8"), 4),
+    **dict.fromkeys(("mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"), 1),
+    **dict.fromkeys(("mono16", "yuv422", "yuv422_yuy2"), 2),
+}
+
+
+def builtin_to_rgb(message: Image) -> NDArray[np.uint8]:
+    """Convert a raw image to rgb8 ``(H, W, 3)``; ImageError when it cannot be understood."""
+    return to_rgb(
+        message.data,
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
+
+
+def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
+    """Decode a compressed image to rgb8 ``(H, W, 3)``; ImageError when it cannot be understood."""
+    return decode_compressed(message.data, message.format)
+
+
+def open_converter(name: str) -> Converter:
+    """Give the raw-image converter ``auto`` (cv_bridge where it works), ``cv_bridge`` or ``builtin``.
+
+    Raises:
+        RuntimeUnavailable: cv_bridge was asked for by name and does not work here.
+    """
+    if name == "builtin":
+        return builtin_to_rgb
+    try:
+        return _open_cv_bridge()
+    except Exception as error:  # built against another numpy it fails in many ways, not only by ImportError
+        if name == "cv_bridge":
+            raise RuntimeUnavailable(
+                f"cv_bridge does not work here ({error!r}): set converter to builtin"
+            ) from error
+        return builtin_to_rgb
+
+
+def _open_cv_bridge() -> Converter:
+    import cv_bridge  # type: ignore[import-not-found]
+
+    bridge = cv_bridge.CvBridge()
+
+    def convert(message: Image) -> NDArray[np.uint8]:
+        # Its Python side skews rows whose padding is no whole pixel, so padded rows are not its job.
+        pixel_bytes = CV_BRIDGE_PIXEL_BYTES.get(message.encoding)
+        if pixel_bytes is None or message.step != message.width * pixel_bytes or not len(message.data):
+            return builtin_to_rgb(message)
+        try:
+            return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
+        except (cv_bridge.CvBridgeError, TypeError, ValueError) as error:
+            raise ImageError(f"cv_bridge cannot convert this {message.encoding} image: {error}") from error
+
+    convert(image_message(Header(), np.zeros((2, 2, 3), np.uint8), "rgb8"))
+    return convert
+
+
+def image_message(header: Header, pixels: NDArray[np.uint8], encoding: str) -> Image:
+    """Make an Image of uint8 pixels ``(H, W)`` (mono8) or ``(H, W, 3)`` (rgb8, bgr8)."""
+    message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
+    message.step = pixels.nbytes // pixels.shape[0]
+    message.data = byte_array(pixels)
+    return message
+
+
+def byte_array(data: bytes | NDArray[np.uint8]) -> array.array[int]:
+    """Copy bytes into the type that ROS messages take without looking at every element."""
+    made = array.array("B")
+    made.frombytes(data if isinstance(data, bytes) else np.ascontiguousarray(data).data.cast("B"))
+    return made

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Node parameters declared once, as a dataclass: ROS descriptors, launch arguments and YAML come from it."""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Union
+
+import yaml
+
+Value = Union[bool, int, float, str, "tuple[str, ...]"]
+
+QOS_CHOICES = ("best_effort", "reliable")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter: its type is the type of ``default``; ``limits`` are inclusive."""
+
+    name: str
+    default: Value
+    description: str
+    limits: tuple[float, float] | None
+    choices: tuple[str, ...]
+    changeable: bool
+
+    def problem(self, value: Value) -> str | None:
+        """Say what is wrong with a value of the right type, or None."""
+        if self.choices and value not in self.choices:
+            return f"{self.name} is {value!r}: choose one of {', '.join(self.choices)}"
+        if self.limits and not self.limits[0] <= value <= self.limits[1]:  # type: ignore[operator]
+            return f"{self.name} is {value!r}: choose {self.limits[0]:g} to {self.limits[1]:g}"
+        return None
+
+    def parse(self, text: str) -> Value:
+        """Turn the text of a launch argument into a value of this parameter's type.
+
+        Raises:
+            ValueError: the text has another type or is out of range.
+        """
+        value = text if isinstance(self.default, str) else _typed(yaml.safe_load(text), self.default)
+        if value is None:
+            raise ValueError(f"{self.name} is {text!r}: give a {_type_name(self.default)}")
+        problem = self.problem(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+
+def _typed(value: Any, like: Value) -> Value | None:
+    if isinstance(like, tuple):
+        words = value if isinstance(value, list) else [value]
+        return tuple(words) if all(isinstance(word, str) for word in words) else None
+    if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if type(value) is type(like) else None
+
+
+def _type_name(value: Value) -> str:
+    return "list of strings" if isinstance(value, tuple) else type(value).__name__
+
+
+def parameter(
+    default: Value,
+    description: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    changeable: bool = False,
+) -> Any:
+    """Declare one field of a node's parameter dataclass; ``changeable`` means at run time."""
+    metadata = {"description": description, "limits": limits, "choices": choices, "changeable": changeable}
+    return field(default=default, metadata=metadata)
+
+
+def specs(table: type) -> list[Spec]:
+    """List the parameters of a dataclass whose fields were made by ``parameter``."""
+    return [_spec(one) for one in fields(table)]
+
+
+def _spec(one: Field[Any]) -> Spec:
+    return Spec(name=one.name, default=one.default, **one.metadata)
+
+
+def to_yaml(table: type, node_name: str) -> str:
+    """Render the parameter file of a node with every default and description."""
+    lines = [
+        f"# Parameters of the {node_name} node at their defaults. Written by `python -m fs_common.write_config`.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for spec in specs(table):
+        lines += [
+            f"    # {spec.description}{_remarks(spec)}",
+            f"    {spec.name}: {_yaml_value(spec.default)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _remarks(spec: Spec) -> str:
+    parts = []
+    if spec.choices:
+        parts.append("one of " + ", ".join(spec.choices))
+    if spec.limits:
+        parts.append(f"{spec.limits[0]:g} to {spec.limits[1]:g}")
+    parts.append("can be changed at run time" if spec.changeable else "fixed at start")
+    return f" ({'; '.join(parts)})"
+
+
+def _yaml_value(value: Value) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    return str(yaml.safe_dump(plain, default_flow_style=True, default_style=None)).split("\n")[0]
+
+
+@dataclass(frozen=True)
+class CommonParameters:
+    """What both nodes take."""
+
+    bundle: str = parameter("street", "Bundle: a folder, or the name of an installed bundle")
+    lazy: bool = parameter(True, "Do no work for outputs that nobody subscribes to", changeable=True)
+    stale_after_s: float = parameter(
+        2.0, "Seconds without input after which diagnostics say STALE", limits=(0.1, 3600.0), changeable=True
+    )
+    image_reliability: str = parameter("best_effort", "QoS reliability of images", choices=QOS_CHOICES)
+    image_depth: int = parameter(1, "QoS depth (keep last) of images", limits=(1, 100))
+    latent_reliability: str = parameter("best_effort", "QoS reliability of latents", choices=QOS_CHOICES)
+    latent_depth: int = parameter(1, "QoS depth (keep last) of latents", limits=(1, 100))

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One stream of frames: count them, catch what their work raises, complain once a second at most."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from frankensplit.errors import FrankensplitError
+from fs_common.complaints import Complaints
+from fs_common.meter import Meter
+
+
+class Stream:
+    """Counters and complaints of the frames of one topic."""
+
+    def __init__(self, node: Node, name: str, wanted: Callable[[], bool]) -> None:
+        self.name = name
+        self.meter = Meter()
+        self.wanted = wanted
+        self._node = node
+        self.last_cause = ""
+        self._rejects = Complaints(lambda text: node.get_logger().warning(f"{name}: rejected: {text}"))
+        self._failures = Complaints(lambda text: node.get_logger().error(f"{name}: failed: {text}"))
+
+    def guard(self, work: Callable[[], None]) -> None:
+        """Run the work on one frame; bad input is counted as rejected, an error of ours as failed."""
+        try:
+            work()
+        except FrankensplitError as error:
+            self.last_cause = str(error)
+            self.meter.add(rejected=1)
+            self._rejects.add(self.last_cause)
+        except (
+            Exception
+        ) as error:  # a robot goes on with the next frame; the cause is logged and in diagnostics
+            if not self._node.context.ok():
+                return  # publishing after a shutdown signal raises, and nobody is left to hear of it
+            self.last_cause = repr(error)
+            self.meter.add(failed=1)
+            self._failures.add(traceback.format_exc())
+
+    def flush(self) -> None:
+        """Warn of what was held back."""
+        self._rejects.flush()
+        self._failures.flush()

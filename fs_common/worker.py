@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One thread that always works on the newest frame of each stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class NewestWins(Generic[Item]):
+    """Work off frames in one thread, a queue of one for each stream.
+
+    A frame that waits when a newer one of its stream comes is dropped. Streams take turns: the one that has
+    waited longest is next, so a fast robot cannot starve a slow one.
+    """
+
+    def __init__(self, work: Callable[[str, Item], None], name: str) -> None:
+        self._work = work
+        self._waiting: dict[str, Item] = {}  # in order of arrival of the stream's first waiting frame
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, stream: str, item: Item) -> bool:
+        """Offer a frame; return True when an older one of the stream was dropped for it."""
+        with self._wake:
+            replaced = stream in self._waiting
+            self._waiting[stream] = item
+            self._wake.notify()
+        return replaced
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Finish the frame at work, forget those that wait, end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._closing or self._waiting)
+                if self._closing:
+                    return
+                stream = next(iter(self._waiting))
+                item = self._waiting.pop(stream)
+            self._work(stream, item)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of heads as ROS messages; the header is the image's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import (
+    BoundingBox2D,
+    Classification,
+    Detection2D,
+    Detection2DArray,
+    LabelInfo,
+    ObjectHypothesis,
+    ObjectHypothesisWithPose,
+    Point2D,
+    Pose2D,
+    VisionClass,
+)
+
+from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
+from fs_common.images import image_message
+
+MESSAGE_OF_KIND = {"mask": Image, "boxes": Detection2DArray, "classes": Classification}
+
+
+def topic_of(head: str, kind: str) -> str:
+    """Name the topic of a head's results."""
+    return f"{head}/mask" if kind == "mask" else head
+
+
+def result_message(
+    header: Header, result: Result, classes: Sequence[str]
+) -> Image | Detection2DArray | Classification:
+    """Make the message of a result; ``classes`` are the names by class id."""
+    if isinstance(result, MaskResult):
+        return image_message(header, result.mask, "mono8")
+    if isinstance(result, BoxesResult):
+        return _detections(header, result, classes)
+    return _classification(header, result, classes)
+
+
+def at_least(result: Result, score: float) -> Result:
+    """Leave out boxes that score less; other results are unchanged."""
+    if not isinstance(result, BoxesResult):
+        return result
+    kept = result.scores >= score
+    return BoxesResult(result.boxes[kept], result.class_ids[kept], result.scores[kept])
+
+
+def label_info(header: Header, classes: Sequence[str], threshold: float) -> LabelInfo:
+    """Name the classes of a head, and the score from which on one counts."""
+    class_map = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(classes)]
+    return LabelInfo(header=header, class_map=class_map, threshold=threshold)
+
+
+def _detections(header: Header, result: BoxesResult, classes: Sequence[str]) -> Detection2DArray:
+    rows = zip(result.boxes, result.class_ids.tolist(), result.scores.tolist(), strict=True)
+    found = [_detection(header, box, classes[index], score) for box, index, score in rows]
+    return Detection2DArray(header=header, detections=found)
+
+
+def _detection(header: Header, box: NDArray[np.float32], name: str, score: float) -> Detection2D:
+    x0, y0, x1, y1 = box.tolist()
+    centre = Pose2D(position=Point2D(x=(x0 + x1) / 2, y=(y0 + y1) / 2))
+    hypothesis = ObjectHypothesis(class_id=name, score=score)
+    return Detection2D(
+        header=header,
+        results=[ObjectHypothesisWithPose(hypothesis=hypothesis)],
+        bbox=BoundingBox2D(center=centre, size_x=x1 - x0, size_y=y1 - y0),
+    )
+
+
+def _classification(header: Header, result: ClassesResult, classes: Sequence[str]) -> Classification:
+    scores = result.scores.astype(np.float64).tolist()
+    results = [
+        ObjectHypothesis(class_id=name, score=score) for name, score in zip(classes, scores, strict=True)
+    ]
+    return Classification(header=header, results=results)

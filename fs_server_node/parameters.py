@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the server node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fs_common.parameters import QOS_CHOICES, CommonParameters, parameter
+
+ALL_HEADS = "all"
+
+
+@dataclass(frozen=True)
+class ServerParameters(CommonParameters):
+    """What the server node takes."""
+
+    device: str = parameter("cpu", "Where the networks run", choices=("cpu", "cuda"))
+    threads: int = parameter(0, "CPU threads of the networks, 0 leaves the choice to torch", limits=(0, 256))
+    latent_topics: tuple[str, ...] = parameter(
+        ("latent",), "Latents of one or several robots; the results of R/latent are published below R/"
+    )
+    heads: tuple[str, ...] = parameter((ALL_HEADS,), "Heads to run by name, or all", changeable=True)
+    score_threshold: float = parameter(
+        0.0,
+        "Leave out detections that score less; 0 keeps all that the head gives",
+        limits=(0.0, 1.0),
+        changeable=True,
+    )
+    overlay_image: str = parameter(
+        "",
+        "Image topic to draw the overlay on, beside each latent topic; empty draws on black. "
+        "It is subscribed to at full size, so name one only where the link can carry it",
+    )
+    result_reliability: str = parameter("reliable", "QoS reliability of results", choices=QOS_CHOICES)
+    result_depth: int = parameter(5, "QoS depth (keep last) of results", limits=(1, 100))
