@@ -20,10 +20,10 @@ MAX_SIDE = 65535  # a packet carries each side in 16 bits
 class Geometry:
     """Fit a source image into the nominal box and pad it right and bottom to a multiple.
 
-    Everything follows from the six integers alone, in integer arithmetic, so that robot and server agree without
+    Everything follows from these integers alone, in integer arithmetic, so robot and server agree without
     sending more than the source size. Two conventions for coordinates:
 
-    - *boxes* are edges: pixel ``i`` covers ``[i, i + 1)``, so the box of a whole image is ``0, 0, width, height``;
+    - *boxes* are edges: pixel ``i`` covers ``[i, i + 1)``, a whole image is ``0, 0, width, height``;
     - *points* are centres: pixel ``i`` lies at coordinate ``i``.
 
     Args:
@@ -91,12 +91,12 @@ class Geometry:
         self._check(rgb, (self.source_height, self.source_width, 3), "image")
         if rgb.dtype != np.uint8:
             raise ImageError(
-                f"image has dtype {rgb.dtype}, expected uint8; convert it with frankensplit.edge.to_rgb"
+                f"image has dtype {rgb.dtype}, expected uint8; convert it with frankensplit.edge.image.to_rgb"
             )
         return self._pad(self._resize(rgb))
 
     def boxes_to_source(self, boxes: ArrayLike) -> NDArray[np.float32]:
-        """Map boxes ``(N, 4)``, x0, y0, x1, y1 in network pixels, to float32 source pixels, clipped to the image."""
+        """Map boxes ``(N, 4)``, x0, y0, x1, y1 in network pixels, to float32 source pixels, and clip them."""
         limit = np.array([self.source_width, self.source_height] * 2)
         source = _rows(boxes, 4) * np.tile(self._network_to_source, 2)
         return np.clip(source, 0, limit).astype(np.float32)
@@ -114,13 +114,13 @@ class Geometry:
         return ((_rows(points, 2) + 0.5) / self._network_to_source - 0.5).astype(np.float32)
 
     def mask_to_source(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """Crop the padding off a mask ``(padded_height, padded_width)`` and give the nearest value at each source pixel."""
+        """Map a mask ``(padded_height, padded_width)`` to ``(source_height, source_width)``, nearest value."""
         self._check(mask, (self.padded_height, self.padded_width), "mask")
         inside = mask[: self.scaled_height, : self.scaled_width]
         return _nearest(inside, self.source_height, self.source_width)
 
     def mask_to_network(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """Take the nearest value of a mask ``(source_height, source_width)`` and pad it as ``prepare`` pads the image."""
+        """Map a mask ``(source_height, source_width)`` to ``(padded_height, padded_width)``, nearest value."""
         self._check(mask, (self.source_height, self.source_width), "mask")
         return self._pad(_nearest(mask, self.scaled_height, self.scaled_width))
 

@@ -13,11 +13,11 @@ _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 
 
-def declared_size(data: bytes, format: str = "") -> tuple[int, int]:
+def declared_size(data: bytes, file_format: str = "") -> tuple[int, int]:
     """Return height and width in pixels from the header of a file.
 
     Raises:
-        ImageError: no JPEG, PNG or WebP, or its header or end is missing; ``format`` is named in the text.
+        ImageError: no JPEG, PNG or WebP, or its header or end is missing; the text names ``file_format``.
     """
     for magic, at, size_of in _FILES:
         if data[at : at + len(magic)] == magic:
@@ -25,11 +25,13 @@ def declared_size(data: bytes, format: str = "") -> tuple[int, int]:
             break
     else:
         raise ImageError(
-            f"compressed image of {len(data)} bytes (format {format!r}) begins with {data[:12].hex(' ') or 'nothing'}; "
-            "expected JPEG, PNG or WebP"
+            f"compressed image of {len(data)} bytes (format {file_format!r}) begins with "
+            f"{data[:12].hex(' ') or 'nothing'}; expected JPEG, PNG or WebP"
         )
     if size is None or 0 in size:
-        raise ImageError(f"compressed image of {len(data)} bytes (format {format!r}) is damaged or cut off")
+        raise ImageError(
+            f"compressed image of {len(data)} bytes (format {file_format!r}) is damaged or cut off"
+        )
     return size
 
 

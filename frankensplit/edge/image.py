@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn what cameras send into RGB pixels: every raw encoding of sensor_msgs that holds colour or light, JPEG, PNG, WebP."""
+"""Turn what cameras send into RGB pixels: raw encodings of sensor_msgs, and JPEG, PNG and WebP files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ENCODINGS: dict[str, Encoding] = {
 def to_rgb(
     data: ReadableBuffer, *, height: int, width: int, encoding: str, step: int, is_bigendian: bool = False
 ) -> NDArray[np.uint8]:
-    """Convert the pixels of a ``sensor_msgs/Image`` to RGB, with the values that cv_bridge gives for ``rgb8``.
+    """Convert the pixels of a ``sensor_msgs/Image`` to RGB, to the values that cv_bridge gives.
 
     Args:
         data: ``height * step`` bytes.
@@ -88,15 +88,15 @@ def to_rgb(
     return _convert(_view(data, height, width, step, is_bigendian, encoding, layout), layout)
 
 
-def decode_compressed(data: ReadableBuffer, format: str = "") -> NDArray[np.uint8]:
+def decode_compressed(data: ReadableBuffer, file_format: str = "") -> NDArray[np.uint8]:
     """Decode the file in a ``sensor_msgs/CompressedImage`` to RGB.
 
-    The file's own first bytes say what it is. Of ``format`` only a Bayer encoding before the semicolon counts
-    (``bayer_rggb8; jpeg compressed``): then the file holds the sensor's mosaic.
+    The file's own first bytes say what it is. Of ``file_format`` only a Bayer encoding before the semicolon
+    counts (``bayer_rggb8; jpeg compressed``): then the file holds the sensor's mosaic.
 
     Args:
         data: a JPEG, PNG or WebP file; an orientation in its metadata is ignored, as cv_bridge does.
-        format: the message's ``format``.
+        file_format: the message's ``format``.
 
     Returns:
         uint8 ``(height, width, 3)``.
@@ -105,7 +105,7 @@ def decode_compressed(data: ReadableBuffer, format: str = "") -> NDArray[np.uint
         ImageError: another kind of file, a damaged one, or one that declares more than ``MAX_FILE_PIXELS``.
     """
     file = bytes(memoryview(data))
-    height, width = declared_size(file, format)
+    height, width = declared_size(file, file_format)
     if height * width > MAX_FILE_PIXELS:
         raise ImageError(
             f"compressed image declares {width}x{height} pixels, at most {MAX_FILE_PIXELS} are decoded"
@@ -113,9 +113,10 @@ def decode_compressed(data: ReadableBuffer, format: str = "") -> NDArray[np.uint
     pixels = _imdecode(file)
     if pixels is None or pixels.shape[:2] != (height, width):
         raise ImageError(
-            f"compressed image of {len(file)} bytes is damaged (format {format!r}); check the camera's link"
+            f"compressed image of {len(file)} bytes is damaged (format {file_format!r}); "
+            "check the camera's link"
         )
-    encoding = _file_encoding(pixels, format)
+    encoding = _file_encoding(pixels, file_format)
     _check_size(height, width, encoding, ENCODINGS[encoding])
     return _convert(pixels, ENCODINGS[encoding])
 
@@ -124,8 +125,8 @@ def _check_size(height: int, width: int, encoding: str, layout: Encoding) -> Non
     least_width, least_height = layout.cell
     if not (least_height <= height <= MAX_SIDE and least_width <= width <= MAX_SIDE):
         raise ImageError(
-            f"{encoding} image is {width}x{height}, expected {least_width}x{least_height} to {MAX_SIDE}x{MAX_SIDE}; "
-            "check width and height of the message"
+            f"{encoding} image is {width}x{height}, expected {least_width}x{least_height} to "
+            f"{MAX_SIDE}x{MAX_SIDE}; check width and height of the message"
         )
     if layout.channels == 2 and width % 2:
         raise ImageError(
@@ -142,7 +143,7 @@ def _view(
     encoding: str,
     layout: Encoding,
 ) -> NDArray[Any]:
-    """View the bytes as pixels ``(height, width[, channels])``; 16-bit data of odd step or foreign order are copied."""
+    """View the bytes as pixels; 16-bit data of odd step or foreign byte order have to be copied."""
     pixel_bytes, found = layout.itemsize * layout.channels, memoryview(data).nbytes
     if step < width * pixel_bytes:
         raise ImageError(
@@ -175,11 +176,11 @@ def _imdecode(file: bytes) -> NDArray[Any] | None:
         return None
 
 
-def _file_encoding(pixels: NDArray[Any], format: str) -> str:
+def _file_encoding(pixels: NDArray[Any], file_format: str) -> str:
     """Name the encoding of decoded pixels; a file with one channel may hold a Bayer mosaic."""
     depth = 8 * pixels.itemsize
     if pixels.ndim == 3:
         return f"bgr{depth}"
-    pattern = format.partition(";")[0].strip().rstrip("0123456789")
+    pattern = file_format.partition(";")[0].strip().rstrip("0123456789")
     mosaic = f"{pattern}{depth}"
     return mosaic if pattern.startswith("bayer_") and mosaic in ENCODINGS else f"mono{depth}"

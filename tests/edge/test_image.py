@@ -38,7 +38,7 @@ def yuv_to_rgb(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def demosaic(raw: np.ndarray, pattern: str) -> np.ndarray:
-    """Bilinear: each missing colour is the rounded mean of its neighbours in the 3x3 window; the inner pixels only."""
+    """Bilinear: a missing colour is the rounded mean of its neighbours in a 3x3 window; inner pixels only."""
     height, width = raw.shape
     colours = np.array(
         [["rgb".index(pattern[2 * (y % 2) + x % 2]) for x in range(width)] for y in range(height)]
@@ -238,9 +238,9 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize(("extension", "format", "tolerance"), FORMATS)
-def test_compressed_files(extension, format, tolerance):
-    rgb = decode_compressed(array.array("B", file_of(smooth(), extension)), format)
+@pytest.mark.parametrize(("extension", "file_format", "tolerance"), FORMATS)
+def test_compressed_files(extension, file_format, tolerance):
+    rgb = decode_compressed(array.array("B", file_of(smooth(), extension)), file_format)
     assert rgb.shape == (48, 64, 3) and rgb.dtype == np.uint8
     np.testing.assert_allclose(rgb.astype(int), smooth().astype(int), atol=tolerance)
 
