@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Union
 
@@ -10,6 +11,7 @@ import yaml
 
 Value = Union[bool, int, float, str, "tuple[str, ...]"]
 
+COMMENT = "    # "
 QOS_CHOICES = ("best_effort", "reliable")
 
 
@@ -85,15 +87,15 @@ def _spec(one: Field[Any]) -> Spec:
 def to_yaml(table: type, node_name: str) -> str:
     """Render the parameter file of a node with every default and description."""
     lines = [
-        f"# Parameters of the {node_name} node at their defaults. Written by `python -m fs_common.write_config`.",
+        f"# Parameters of the {node_name} node at their defaults. Written by scripts/write_config.py.",
         "/**:",
         "  ros__parameters:",
     ]
     for spec in specs(table):
-        lines += [
-            f"    # {spec.description}{_remarks(spec)}",
-            f"    {spec.name}: {_yaml_value(spec.default)}",
-        ]
+        lines += textwrap.wrap(
+            spec.description + _remarks(spec), 110, initial_indent=COMMENT, subsequent_indent=COMMENT
+        )
+        lines.append(f"    {spec.name}: {_yaml_value(spec.default)}")
     return "\n".join(lines) + "\n"
 
 

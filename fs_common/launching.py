@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn the launch tables into launch entities; imported by launch files only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
+from launch import LaunchContext
+
+# The first name is read up to Jazzy, the second from Kilted on.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
+    """Declare arguments, each name once."""
+    by_name = {argument.name: argument for argument in arguments}
+    return [
+        DeclareLaunchArgument(
+            one.name,
+            default_value=one.default,
+            description=one.description,
+            choices=list(one.choices) or None,
+        )
+        for one in by_name.values()
+    ]
+
+
+def start(node: NodeLaunch, params_file: str = "params_file") -> OpaqueFunction:
+    """Start a node with every argument that was given; ``params_file`` names that of its parameter file."""
+    return OpaqueFunction(function=lambda context: [_node(context, node, params_file)])
+
+
+def _node(context: LaunchContext, node: NodeLaunch, params_file: str) -> Node:
+    names = [argument.name for argument in node.arguments(params_file)]
+    values = {name: LaunchConfiguration(name).perform(context) for name in names}
+    file = values[params_file] or _installed(node.config_file)
+    parameters = {name: _plain(value) for name, value in node.parameters(values).items()}
+    return Node(
+        package=PACKAGE,
+        executable=node.executable,
+        name=node.executable,
+        namespace=values["namespace"],
+        parameters=[file, parameters],
+        remappings=node.remappings(values),
+        ros_arguments=["--log-level", values["log_level"]],
+        additional_env=profile_environment(values["dds_profile"]),
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def profile_environment(dds_profile: str) -> dict[str, str]:
+    """Name the Fast DDS profile in each variable that is not set already."""
+    if dds_profile == "none":
+        return {}
+    path = dds_profile or _installed("fastdds.xml")
+    return {name: path for name in PROFILE_VARIABLES if name not in os.environ}
+
+
+def _installed(config_file: str) -> str:
+    return str(Path(get_package_share_directory(PACKAGE)) / "config" / config_file)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

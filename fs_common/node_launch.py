@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a node is started, as data: launch files, the demo's process runner and tests all read it. No ROS import."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fs_common.parameters import Spec, Value, specs
+
+PACKAGE = "frankensplit"
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+Values = Mapping[str, str]  # texts by argument name; empty or missing means "not given"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument; all are texts, and empty means that the parameter file decides."""
+
+    name: str
+    description: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Remap:
+    """Let a launch argument rename a topic; ``suffix`` follows the argument's value."""
+
+    topic: str
+    argument: str
+    suffix: str = ""
+
+
+COMMON_ARGUMENTS = (
+    Argument("namespace", "Namespace of the node and its topics"),
+    Argument(
+        "use_sim_time",
+        "Take the time from /clock (empty: as in the parameter file)",
+        "",
+        ("", "true", "false"),
+    ),
+    Argument("log_level", "Least severe messages to log", "info", LOG_LEVELS),
+    Argument(
+        "dds_profile",
+        "Fast DDS profile, set where no profile is set yet; empty takes the installed config/fastdds.xml, "
+        "whose shared memory holds whole images; `none` sets nothing",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NodeLaunch:
+    """A node: its executable in the ROS package, its Python module, parameters, and topics to rename."""
+
+    executable: str
+    module: str
+    table: type
+    remaps: tuple[Remap, ...] = ()
+    topic_arguments: tuple[Argument, ...] = ()
+
+    @property
+    def config_file(self) -> str:
+        """The name of its parameter file in ``config/``."""
+        return f"{self.executable}.param.yaml"
+
+    def arguments(self, params_file: str = "params_file") -> list[Argument]:
+        """List every launch argument; ``params_file`` names that of the parameter file."""
+        file = Argument(params_file, f"Parameter file; empty takes the installed config/{self.config_file}")
+        parameters = [_argument(spec) for spec in specs(self.table)]
+        return [*self.topic_arguments, *parameters, *COMMON_ARGUMENTS, file]
+
+    def parameters(self, values: Values) -> dict[str, Value]:
+        """Parse the parameters that are given.
+
+        Raises:
+            ValueError: a text has another type or is out of range.
+        """
+        given = {
+            spec.name: spec.parse(values[spec.name]) for spec in specs(self.table) if values.get(spec.name)
+        }
+        sim_time = values.get("use_sim_time")
+        return {**given, "use_sim_time": sim_time == "true"} if sim_time else given
+
+    def remappings(self, values: Values) -> list[tuple[str, str]]:
+        """Give the topics to rename as (from, to)."""
+        return [
+            (one.topic, values[one.argument] + one.suffix) for one in self.remaps if values.get(one.argument)
+        ]
+
+    def command(self, values: Values) -> list[str]:
+        """Give the command that starts the node as a plain process of this Python.
+
+        Raises:
+            ValueError: as ``parameters``.
+        """
+        command = [
+            sys.executable,
+            "-m",
+            self.module,
+            "--ros-args",
+            "--log-level",
+            values.get("log_level") or "info",
+        ]
+        if values.get("namespace"):
+            command += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
+        if values.get("params_file"):
+            command += ["--params-file", values["params_file"]]
+        for name, target in self.remappings(values):
+            command += ["-r", f"{name}:={target}"]
+        for name, value in self.parameters(values).items():
+            command += ["-p", f"{name}:={_ros_text(value)}"]
+        return command
+
+
+def _argument(spec: Spec) -> Argument:
+    limits = f", {spec.limits[0]:g} to {spec.limits[1]:g}" if spec.limits else ""
+    description = (
+        f"{spec.description}{limits} (empty: as in the parameter file, there {_ros_text(spec.default)})"
+    )
+    boolean = isinstance(spec.default, bool)
+    choices = ("true", "false") if boolean else spec.choices
+    return Argument(spec.name, description, choices=("", *choices) if choices else ())
+
+
+def _ros_text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    # A text like `2` or `yes` would be read as another type without quotes.
+    return f"'{value}'" if isinstance(value, str) else repr(value)
