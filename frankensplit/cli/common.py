@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments and output that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA_ROOT = Path(os.environ.get("FRANKENSPLIT_DATA", "../shared/datasets"))
+RUNS = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "frankensplit" / "runs"
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data-root``."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=DATA_ROOT,
+        metavar="DIR",
+        help="folder of the data sets (default: $FRANKENSPLIT_DATA or %(default)s)",
+    )
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--runs``."""
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, metavar="DIR", help="folder of the training runs (default: %(default)s)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1 ... (default: %(default)s)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", metavar="OUT", help="write the result as JSON to this path; - is standard output")
+
+
+def write_json(value: dict[str, Any], out: str | None) -> None:
+    """Write a result where ``--json`` says, whole or not at all."""
+    if out is None:
+        return
+    text = json.dumps(value, indent=1) + "\n"
+    if out == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def positive_int(text: str) -> int:
+    """Parse an integer of at least 1 (for argparse)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value

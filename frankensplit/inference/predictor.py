@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets to predictions: entropy decoding, blueprint, frozen tail, heads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from frankensplit.bundle import Bundle
+from frankensplit.codec.packet import Packet
+from frankensplit.errors import BundleError, RuntimeUnavailable
+from frankensplit.geometry import Geometry
+from frankensplit.models.backbone import Backbone, build_backbone, freeze
+from frankensplit.models.blueprints import build_blueprint
+from frankensplit.models.encoder import normalise
+from frankensplit.models.heads import build_head
+from frankensplit.models.heads.base import Head
+from frankensplit.results import Result
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """A head as its consumers see it; ``kind`` is ``mask``, ``boxes`` or ``classes``."""
+
+    name: str
+    kind: str
+    classes: list[str]
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Results by head, in source pixels, and what each step took."""
+
+    results: dict[str, Result]
+    entropy_ms: float
+    features_ms: float
+    head_ms: dict[str, float]
+    packet: Packet | None  # None for a plain image
+
+
+class Predictor:
+    """The server's networks of one bundle; not for several threads at once.
+
+    Args:
+        bundle: a verified bundle.
+        device: torch device.
+        threads: CPU threads of torch; 0 leaves its default.
+
+    Raises:
+        BundleError: the weights do not fit the networks that the manifest names.
+        RuntimeUnavailable: the device is not there.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self.bundle, self.codec, self.device = bundle, bundle.codec, _device(device)
+        server = bundle.server
+        self.backbone: Backbone = build_backbone(server["backbone"]["model"], **server["backbone"]["arguments"])
+        self.blueprint = build_blueprint(
+            server["blueprint"]["family"],
+            latent_channels=bundle.codec.channels,
+            target_channels=self.backbone.channels[0],
+            **server["blueprint"]["arguments"],
+        )
+        self._heads: dict[str, Head] = {
+            name: build_head(name, self.backbone.channels, bundle.labels[name]) for name in server["heads"]
+        }
+        self._load()
+
+    @property
+    def heads(self) -> dict[str, HeadInfo]:
+        """The bundle's heads by name."""
+        return {
+            name: HeadInfo(name, head.kind, head.classes, head.threshold) for name, head in self._heads.items()
+        }
+
+    def predict(self, data: bytes, heads: Collection[str] | None = None) -> Prediction:
+        """Predict from one packet.
+
+        Args:
+            data: the packet's bytes.
+            heads: names of the wanted heads; None for all.
+
+        Raises:
+            PacketError: the packet is damaged or of another codec.
+        """
+        start = time.perf_counter()
+        symbols, packet = self.codec.unpack(data)
+        entropy_ms = _ms_since(start)
+        geometry = self.codec.geometry(packet.source_height, packet.source_width)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            latent = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0) + self._medians
+            features = self.backbone.tail(self.blueprint(_channels_last(latent)))
+        return self._finish(features, geometry, heads, entropy_ms, start, packet)
+
+    def predict_image(self, rgb: NDArray[np.uint8], heads: Collection[str] | None = None) -> Prediction:
+        """Predict from a plain image, uint8 RGB ``(H, W, 3)``, by the unmodified backbone.
+
+        Raises:
+            ImageError: shape or dtype are wrong.
+        """
+        geometry = self.codec.geometry(rgb.shape[0], rgb.shape[1])
+        return self.predict_prepared(geometry.prepare(rgb), geometry, heads)
+
+    def predict_prepared(
+        self, frame: NDArray[np.uint8], geometry: Geometry, heads: Collection[str] | None = None
+    ) -> Prediction:
+        """Predict from a frame already scaled and padded by ``geometry``, by the unmodified backbone."""
+        start = time.perf_counter()
+        with torch.inference_mode():
+            image = torch.from_numpy(frame).to(self.device).permute(2, 0, 1).unsqueeze(0)
+            features = self.backbone(_channels_last(normalise(image)))
+        return self._finish(features, geometry, heads, 0.0, start, None)
+
+    def _finish(
+        self,
+        features: list[Tensor],
+        geometry: Geometry,
+        heads: Collection[str] | None,
+        entropy_ms: float,
+        start: float,
+        packet: Packet | None,
+    ) -> Prediction:
+        _wait(self.device)
+        features_ms = _ms_since(start)
+        results: dict[str, Result] = {}
+        head_ms: dict[str, float] = {}
+        for name in self._heads if heads is None else heads:
+            start = time.perf_counter()
+            with torch.inference_mode():
+                results[name] = self._heads[name].result(self._heads[name](features), geometry)
+            head_ms[name] = _ms_since(start)
+        return Prediction(results, entropy_ms, features_ms, head_ms, packet)
+
+    def _load(self) -> None:
+        blueprint = load_file(self.bundle.weights("blueprint"))
+        self._medians = blueprint.pop("medians").float().view(1, -1, 1, 1).to(self.device)
+        _fill(self.blueprint, blueprint, "blueprint")
+        _fill(self.backbone, load_file(self.bundle.weights("backbone")), "backbone")
+        _fill(torch.nn.ModuleDict(self._heads), load_file(self.bundle.weights("heads")), "heads")
+        for module in (self.blueprint, self.backbone, *self._heads.values()):
+            freeze(module).to(self.device, memory_format=torch.channels_last)
+
+
+def _fill(module: torch.nn.Module, weights: dict[str, Tensor], part: str) -> None:
+    try:
+        module.load_state_dict({name: value.float() for name, value in weights.items()})
+    except RuntimeError as err:
+        raise BundleError(f"server/{part}.safetensors does not fit the network that the manifest names: {err}") from err
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as err:
+        raise RuntimeUnavailable(f"torch device {name!r} cannot be used here: {err}; try cpu") from err
+    return device
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every head provides: network, training targets from class masks, loss, and results in source pixels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from frankensplit.geometry import Geometry
+from frankensplit.results import Result
+
+
+class Head(nn.Module, ABC):
+    """One task.
+
+    Args:
+        channels: channels of the features, finest (stride 8) first.
+        labels: the head's entry of ``labels.json``: ``classes`` and what else the task needs.
+    """
+
+    kind: ClassVar[str]  # "mask", "boxes" or "classes": which result it gives
+    threshold: float = 0.0  # score from which a result counts; published with the labels
+
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
+        super().__init__()
+        self.classes: list[str] = list(labels["classes"])
+        self.labels = labels
+
+    @staticmethod
+    @abstractmethod
+    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the training targets of one class mask ``(H, W)``; arrays of fixed shape, stacked over a batch."""
+
+    @staticmethod
+    @abstractmethod
+    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> Result:
+        """Return what a perfect head would give for a frame with this class mask, in the mask's pixels."""
+
+    @abstractmethod
+    def forward(self, features: Sequence[Tensor]) -> Any:
+        """Map features to raw output."""
+
+    @abstractmethod
+    def loss(self, raw: Any, targets: dict[str, Tensor]) -> Tensor:
+        """Return the mean loss of a batch, a scalar of about 1 at chance."""
+
+    @abstractmethod
+    def result(self, raw: Any, geometry: Geometry) -> Result:
+        """Return the result of a batch of one image, in source pixels."""

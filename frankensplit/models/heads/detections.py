@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detection by centre points (Zhou et al. 2019, "Objects as Points") at stride 8.
+
+Ground truth are the connected components of the class masks, since the masks know no instances: cars that touch in
+the picture are one box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frankensplit.geometry import Geometry
+from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.fusion import Fusion
+from frankensplit.results import BoxesResult
+
+WIDTH = 64
+STRIDE = 8
+MIN_AREA = 64  # pixels; smaller components are too small for stride 8 and are no ground truth
+MAX_BOXES = 48
+SIZE_WEIGHT = 0.1
+
+
+def boxes_from_mask(
+    mask: NDArray[np.uint8], mask_indices: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return boxes ``(N, 4)`` x0, y0, x1, y1 and class ids ``(N,)`` of the connected components of some mask classes."""
+    boxes, ids = [], []
+    for class_id, index in enumerate(mask_indices):
+        component = (mask == index).astype(np.uint8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(component, connectivity=8)
+        for x, y, w, h, area in stats[1:count]:
+            if area >= MIN_AREA:
+                boxes.append((x, y, x + w, y + h))
+                ids.append(class_id)
+    return np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(ids, np.int64)
+
+
+class Detections(Head):
+    """Heat map of centres a class, and the four distances from the centre cell to the box's sides."""
+
+    kind = "boxes"
+    threshold = 0.3
+
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
+        super().__init__(channels, labels)
+        self.fusion = Fusion(channels, WIDTH)
+        self.tower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())
+        self.heat = nn.Conv2d(WIDTH, len(self.classes), 1)
+        self.sides = nn.Conv2d(WIDTH, 4, 1)
+        nn.init.constant_(self.heat.bias, -4.0)  # few cells are centres: begin with that belief
+        nn.init.constant_(self.sides.bias, 1.0)
+
+    @staticmethod
+    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return heat ``(K, h, w)``, side lengths in cells ``(4, h, w)`` and their weights ``(h, w)``."""
+        boxes, ids = boxes_from_mask(mask, labels["mask_indices"])
+        h, w = mask.shape[0] // STRIDE, mask.shape[1] // STRIDE
+        heat = np.zeros((len(labels["classes"]), h, w), np.float32)
+        sides = np.zeros((4, h, w), np.float32)
+        weights = np.zeros((h, w), np.float32)
+        order = np.argsort(-_areas(boxes))[:MAX_BOXES]  # small boxes last, so that they win shared cells
+        for box, class_id in zip(boxes[order] / STRIDE, ids[order], strict=True):
+            _draw(box, heat[class_id], sides, weights)
+        return {"heat": heat, "sides": sides, "weights": weights}
+
+    @staticmethod
+    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> BoxesResult:
+        """Return the components' boxes, each with score 1."""
+        boxes, ids = boxes_from_mask(mask, labels["mask_indices"])
+        return BoxesResult(boxes, ids, np.ones(len(ids), np.float32))
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return heat logits ``(N, K, H/8, W/8)`` and log side lengths in cells ``(N, 4, H/8, W/8)``."""
+        y = self.tower(self.fusion(features))
+        return self.heat(y), self.sides(y)
+
+    def loss(self, raw: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> Tensor:
+        """Return the penalty-reduced focal loss of the centres plus the L1 loss of the log side lengths."""
+        heat, sides = raw[0].float(), raw[1].float()
+        weights = targets["weights"].unsqueeze(1)
+        side_loss = (weights * (sides - targets["sides"]).abs()).sum() / weights.sum().clamp(min=1)
+        return _focal(heat, targets["heat"]) + SIZE_WEIGHT * side_loss
+
+    def result(self, raw: tuple[Tensor, Tensor], geometry: Geometry) -> BoxesResult:
+        """Return the boxes of all local maxima of at least a twentieth, best first; at most 48."""
+        heat, sides = raw[0][0].float().sigmoid(), raw[1][0].float().clamp(max=6).exp()
+        peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))
+        scores, flat = peaks.flatten().topk(min(MAX_BOXES, peaks.numel()))
+        keep = scores >= 0.05
+        scores, flat = scores[keep], flat[keep]
+        cells = heat.shape[1] * heat.shape[2]
+        ids, y, x = flat // cells, flat % cells // heat.shape[2], flat % heat.shape[2]
+        left, top, right, bottom = sides[:, y, x]
+        boxes = torch.stack((x + 0.5 - left, y + 0.5 - top, x + 0.5 + right, y + 0.5 + bottom), 1) * STRIDE
+        source = geometry.boxes_to_source(boxes.cpu().numpy().astype(np.float32))
+        return BoxesResult(source, ids.cpu().numpy(), scores.cpu().numpy())
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+
+
+def _draw(
+    box: NDArray[np.float32], heat: NDArray[np.float32], sides: NDArray[np.float32], weights: NDArray[np.float32]
+) -> None:
+    """Draw one box, given in cells: a Gaussian at its centre, side lengths in the 3x3 cells around it."""
+    h, w = heat.shape
+    cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    column, row = min(int(cx), w - 1), min(int(cy), h - 1)
+    sigma_x, sigma_y = max((box[2] - box[0]) / 8, 0.4), max((box[3] - box[1]) / 8, 0.4)
+    xs, ys = np.arange(w) - column, np.arange(h) - row
+    bump = np.exp(-(ys[:, None] ** 2) / (2 * sigma_y**2) - (xs[None, :] ** 2) / (2 * sigma_x**2))
+    np.maximum(heat, bump.astype(np.float32), out=heat)
+    for y in range(max(row - 1, 0), min(row + 2, h)):
+        for x in range(max(column - 1, 0), min(column + 2, w)):
+            lengths = np.array([x + 0.5 - box[0], y + 0.5 - box[1], box[2] - x - 0.5, box[3] - y - 0.5])
+            sides[:, y, x] = np.log(np.maximum(lengths, 0.25))
+            weights[y, x] = 1.0
+
+
+def _focal(logits: Tensor, target: Tensor) -> Tensor:
+    probability = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
+    centre = target >= 0.999
+    positive = centre * (1 - probability) ** 2 * probability.log()
+    negative = ~centre * (1 - target) ** 4 * probability**2 * (1 - probability).log()
+    return -(positive + negative).sum() / centre.sum().clamp(min=1)
+
+
+HEAD = Detections

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Presence: which classes occupy at least 0.5 % of the frame (multi-label)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frankensplit.geometry import Geometry
+from frankensplit.models.heads.base import Head
+from frankensplit.results import ClassesResult
+
+MIN_SHARE = 0.005
+WIDTH = 128
+
+
+def present_classes(mask: NDArray[np.uint8], class_count: int) -> NDArray[np.bool_]:
+    """Return for each class whether it covers at least 0.5 % of the mask's pixels, bool ``(class_count,)``."""
+    counts = np.bincount(mask.ravel(), minlength=256)[:class_count]
+    return np.asarray(counts >= MIN_SHARE * mask.size)
+
+
+class Presence(Head):
+    """Mean and maximum of local evidence over the image, for each class."""
+
+    kind = "classes"
+    threshold = 0.5
+
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
+        super().__init__(channels, labels)
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.GroupNorm(1, inputs), nn.Conv2d(inputs, WIDTH, 1), nn.GELU()) for inputs in channels
+        )
+        self.classify = nn.Linear(2 * WIDTH * len(channels), len(self.classes))
+
+    @staticmethod
+    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return float32 ``(K,)`` of 0 and 1."""
+        return {"present": present_classes(mask, len(labels["classes"])).astype(np.float32)}
+
+    @staticmethod
+    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> ClassesResult:
+        """Return scores of 0 and 1."""
+        return ClassesResult(Presence.targets(mask, labels)["present"], Presence.threshold)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits ``(N, K)``."""
+        pooled = []
+        for project, feature in zip(self.project, features, strict=True):
+            y = project(feature)
+            pooled += [y.mean((2, 3)), y.amax((2, 3))]
+        result: Tensor = self.classify(torch.cat(pooled, 1))
+        return result
+
+    def loss(self, raw: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Return the mean binary cross entropy."""
+        return F.binary_cross_entropy_with_logits(raw.float(), targets["present"])
+
+    def result(self, raw: Tensor, geometry: Geometry) -> ClassesResult:
+        """Return each class's probability."""
+        return ClassesResult(raw[0].float().sigmoid().cpu().numpy(), self.threshold)
+
+
+HEAD = Presence

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic segmentation: one class a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frankensplit.geometry import Geometry
+from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.fusion import Fusion
+from frankensplit.results import MaskResult
+
+WIDTH = 96
+FINE = 48
+MAX_CLASS_WEIGHT = 4.0
+
+
+class Segmentation(Head):
+    """Logits at stride 4 from features of strides 8, 16, 32; cross entropy weighted by inverse root frequency."""
+
+    kind = "mask"
+
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
+        super().__init__(channels, labels)
+        self.fusion = Fusion(channels, WIDTH)
+        self.grow = nn.Conv2d(WIDTH, 4 * FINE, 3, padding=1)
+        self.refine = nn.Conv2d(FINE, FINE, 3, padding=1)
+        self.classify = nn.Conv2d(FINE, len(self.classes), 1)
+        self.ignore = int(labels["ignore"])
+        frequency = np.asarray(labels["frequency"], dtype=np.float64)
+        weights = np.minimum(np.sqrt(np.median(frequency) / frequency), MAX_CLASS_WEIGHT)
+        self.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
+
+    @staticmethod
+    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the mask itself."""
+        return {"mask": mask}
+
+    @staticmethod
+    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> MaskResult:
+        """Return the mask itself, void included."""
+        return MaskResult(mask)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits ``(N, K, H/4, W/4)``."""
+        fine = torch.relu(F.pixel_shuffle(self.grow(self.fusion(features)), 2))
+        result: Tensor = self.classify(torch.relu(self.refine(fine)) + fine)
+        return result
+
+    def loss(self, raw: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Return class-weighted cross entropy at full resolution, void ignored."""
+        logits = F.interpolate(raw.float(), scale_factor=4, mode="bilinear", align_corners=False)
+        mask = targets["mask"].long()
+        weights: Any = self.class_weights
+        return F.cross_entropy(logits, mask, weight=weights, ignore_index=self.ignore)
+
+    def result(self, raw: Tensor, geometry: Geometry) -> MaskResult:
+        """Return the likeliest class of each source pixel."""
+        logits = F.interpolate(raw.float(), scale_factor=4, mode="bilinear", align_corners=False)
+        mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return MaskResult(geometry.mask_to_source(mask))
+
+
+HEAD = Segmentation

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the encoder as ONNX, node by node: uint8 frame in, int32 symbols out.
+
+Written by hand rather than traced, so that the graph is the same bytes each time and holds only what every runtime
+has: Cast, Transpose, Sub, Mul, Conv, Relu, Add, Round, Clip (opset 17, IR 8, which TensorRT 10.3 reads).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
+
+SYMBOL_LIMIT = 2.0**20  # exact in float32, far inside the coder's range
+
+
+def encoder_graph(encoder: Encoder, medians: Tensor) -> onnx.ModelProto:
+    """Return the graph ``frame`` uint8 ``[1, H, W, 3]`` to ``symbols`` int32 ``[1, C, H/8, W/8]``.
+
+    Symbols are the latent minus the channel's median, rounded half to even. H and W are free multiples of 32.
+
+    Args:
+        encoder: the trained encoder.
+        medians: float ``(C,)``, of the entropy model.
+    """
+    graph = _Graph()
+    y = graph.node("Cast", ["frame"], to=TensorProto.FLOAT)
+    y = graph.node("Transpose", [y], perm=[0, 3, 1, 2])
+    y = graph.node("Sub", [y, graph.constant(255 * np.array(IMAGENET_MEAN).reshape(1, 3, 1, 1))])
+    y = graph.node("Mul", [y, graph.constant(1 / (255 * np.array(IMAGENET_STD).reshape(1, 3, 1, 1)))])
+    for block in encoder.blocks:
+        y = _block(graph, y, block)
+    y = graph.node("Sub", [y, graph.constant(medians.double().cpu().numpy().reshape(1, -1, 1, 1))])
+    y = graph.node("Round", [y])
+    y = graph.node("Clip", [y, graph.constant(-SYMBOL_LIMIT), graph.constant(SYMBOL_LIMIT)])
+    graph.node("Cast", [y], output="symbols", to=TensorProto.INT32)
+    return graph.model(encoder.channels)
+
+
+def _block(graph: _Graph, x: str, block: Any) -> str:
+    assert isinstance(block, DownBlock)
+    y = graph.conv(x, block.conv1)
+    y = graph.node("Relu", [y]) if block.act_between else y
+    y = graph.node("Relu", [graph.conv(y, block.conv2)])
+    return graph.node("Add", [y, graph.conv(x, block.skip)])
+
+
+class _Graph:
+    """Nodes and constants with numbered names."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        output = output or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes))
+        return output
+
+    def constant(self, value: NDArray[Any] | float) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
+    def conv(self, x: str, conv: nn.Conv2d) -> str:
+        weight = self.constant(conv.weight.detach().float().cpu().numpy())
+        assert conv.bias is not None
+        bias = self.constant(conv.bias.detach().float().cpu().numpy())
+        pad = int(conv.padding[0])
+        return self.node(
+            "Conv", [x, weight, bias], kernel_shape=conv.kernel_size, strides=conv.stride, pads=[pad] * 4
+        )
+
+    def model(self, channels: int) -> onnx.ModelProto:
+        frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
+        symbols = helper.make_tensor_value_info("symbols", TensorProto.INT32, [1, channels, "rows", "columns"])
+        graph = helper.make_graph(self.nodes, "encoder", [frame], [symbols], self.constants)
+        opset = [helper.make_opsetid("", 17)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="frankensplit")
+        onnx.checker.check_model(model)
+        return model

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training batches as a pure function of the step, so that a resumed run sees what an uninterrupted one sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from frankensplit.data.augment import random_crop, random_light
+from frankensplit.data.scenes import Scene, read_scenes
+from frankensplit.data.shards import open_shards
+from frankensplit.errors import DataError
+from frankensplit.models.heads import head_class
+from frankensplit.training.recipe import Crops, Source
+
+Pool = list[tuple[NDArray[np.uint8], NDArray[np.uint8] | int]]
+VOID = 11
+
+
+class Batches(Dataset[dict[str, Tensor]]):
+    """Batch number ``step``: random draws from the pools, cropped, flipped, lit.
+
+    Args:
+        pools: frames of each source, with their mask or class.
+        shares: how often each source is drawn, relative to the others.
+        crops: how frames are cropped.
+        heads: the heads whose targets are made, with their labels.
+        seed: of all random draws.
+        batch: frames a batch.
+        steps: batches in all.
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        shares: Sequence[float],
+        crops: Crops,
+        heads: dict[str, dict[str, Any]],
+        seed: int,
+        batch: int,
+        steps: int,
+    ) -> None:
+        self.pools, self.crops, self.heads = pools, crops, heads
+        self.shares = np.asarray(shares) / np.sum(shares)
+        self.seed, self.batch, self.steps = seed, batch, steps
+
+    def __len__(self) -> int:
+        """Return how many steps there are."""
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return ``image`` uint8 ``(N, 3, H, W)`` and the targets, named ``HEAD.KEY`` or ``label``."""
+        rng = np.random.default_rng([self.seed, step])
+        samples = [self._sample(rng) for _ in range(self.batch)]
+        return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
+
+    def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        pool = self.pools[rng.choice(len(self.pools), p=self.shares)]
+        rgb, truth = pool[rng.integers(len(pool))]
+        mask = np.zeros(rgb.shape[:2], np.uint8) if isinstance(truth, int) else truth
+        rgb, mask = random_crop(rgb, mask, self.crops.size, self.crops.scale, VOID, rng)
+        image = random_light(rgb, self.crops.light, rng).transpose(2, 0, 1)
+        sample: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
+        if isinstance(truth, int):
+            return sample | {"label": np.asarray(truth)}
+        for head, labels in self.heads.items():
+            targets = head_class(head).targets(mask, labels)
+            sample |= {f"{head}.{key}": value for key, value in targets.items()}
+        return sample
+
+    def loader(self, first: int) -> DataLoader[dict[str, Tensor]]:
+        """Return the batches from step ``first`` on, made ahead by another process."""
+        rest = Subset(self, range(first, self.steps))
+        return DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4)
+
+
+def load_scene_pool(source: Source, data_root: Path) -> Pool:
+    """Read the frames of one source into memory.
+
+    Raises:
+        DataError: the source cannot be read or has no frames.
+    """
+    scenes: list[Scene] = list(
+        read_scenes(
+            source.data, data_root, frames=source.frames, include=source.include, exclude=source.exclude
+        )
+    )
+    if not scenes:
+        raise DataError(f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}")
+    return [(scene.rgb, scene.mask) for scene in scenes]
+
+
+def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
+    """Read pictures with one class each, and return them with the number of classes.
+
+    Raises:
+        DataError: a picture has no class.
+    """
+    shards = open_shards(source.data, data_root)
+    pool: Pool = []
+    for sample in shards:
+        label = sample.label()
+        if label is None:
+            raise DataError(f"{source.data}: sample {sample.key!r} has no KEY.cls")
+        pool.append((sample.image(), label))
+    return pool, len(shards.labels["class_names"])

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a bundle from a finished codec run and the backbone run that taught it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from frankensplit.bundle import CODEC_FORMAT, canonical_json, codec_id, sha256_of, write_manifest
+from frankensplit.codec.tables import Tables
+from frankensplit.data.scenes import STREET, Scene, read_scenes
+from frankensplit.edge.runtimes import Runtime, open_runtime
+from frankensplit.geometry import Geometry
+from frankensplit.models.encoder import STRIDE
+from frankensplit.models.onnx_graph import encoder_graph
+from frankensplit.training.recipe import CodecRecipe
+from frankensplit.training.run import load_codec, load_teacher
+
+MULTIPLE = 32
+COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
+
+
+def export_bundle(
+    run: Path, out: Path, name: str, nominal: tuple[int, int], data_root: Path, licence: str
+) -> dict[str, float]:
+    """Write the bundle of a codec run to ``out``, whole or not at all.
+
+    Both the density's tables and tables refitted to symbol counts over the training frames are tried on the frames
+    that the recipe holds out (all training frames where it holds out none); the cheaper are kept.
+
+    Args:
+        run: codec run; its teacher's run lies beside it.
+        out: folder of the bundle; replaced if it exists.
+        name: the bundle's name.
+        nominal: height and width of the box that images are scaled to fit.
+        data_root: folder of the data sets.
+        licence: of the weights, for the card.
+
+    Returns:
+        Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``.
+    """
+    task, recipe = load_codec(run)
+    task.prior.fit_quantiles()
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "codec").mkdir(parents=True)
+    (partial / "server").mkdir()
+    onnx.save(encoder_graph(task.encoder, task.prior.medians), partial / "codec" / "encoder.onnx")
+    tables, figures = _choose_tables(partial, task.prior.tables(), recipe, nominal, data_root)
+    tables.save(partial / "codec" / "tables.npz")
+    codec = _write_codec_manifest(partial / "codec", nominal, tables.channels, recipe)
+    server = _write_server(partial, run.parent / recipe.teacher, task.blueprint, task.prior.medians, recipe)
+    card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
+    (partial / "card.md").write_text(_card(card), encoding="utf-8")
+    write_manifest(partial, {"name": name, "codec_id": codec_id(codec).hex(), "server": server})
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    return figures
+
+
+def _choose_tables(
+    folder: Path, density: Tables, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
+) -> tuple[Tables, dict[str, float]]:
+    runtime = open_runtime("onnxruntime", folder / "codec" / "encoder.onnx", threads=2)
+    refitted = _count(_symbols(runtime, _frames(recipe, data_root), nominal))
+    held_out = list(_symbols(runtime, _held_out(recipe, data_root), nominal))
+    held_out = held_out or list(_symbols(runtime, _frames(recipe, data_root), nominal))
+    costs = {
+        "density_bytes": _mean_bytes(density, held_out),
+        "refitted_bytes": _mean_bytes(refitted, held_out),
+    }
+    return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
+
+
+def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[Scene]:
+    for source in recipe.data:
+        frames = min(source.frames, 60)
+        yield from read_scenes(
+            source.data, data_root, frames=frames, include=source.include, exclude=source.exclude
+        )
+
+
+def _held_out(recipe: CodecRecipe, data_root: Path) -> Iterable[Scene]:
+    for source in recipe.data:
+        if source.exclude and not source.data.startswith(f"{STREET}:"):
+            yield from read_scenes(source.data, data_root, include=source.exclude)
+
+
+def _symbols(
+    runtime: Runtime, scenes: Iterable[Scene], nominal: tuple[int, int]
+) -> Iterable[NDArray[np.int32]]:
+    for scene in scenes:
+        geometry = Geometry(*scene.rgb.shape[:2], *nominal, MULTIPLE)
+        yield runtime(geometry.prepare(scene.rgb)[None])[0].copy()
+
+
+def _count(frames: Iterable[NDArray[np.int32]]) -> Tables:
+    stacked = [np.concatenate([c.ravel() for c in channel]) for channel in zip(*frames, strict=True)]
+    counts = []
+    for symbols in stacked:
+        low, high = int(symbols.min()) - COUNT_MARGIN, int(symbols.max()) + COUNT_MARGIN
+        counts.append((low, np.bincount(symbols - low, minlength=high - low + 1)))
+    return Tables.from_counts(counts)
+
+
+def _mean_bytes(tables: Tables, frames: list[NDArray[np.int32]]) -> float:
+    return float(np.mean([tables.ideal_bits(symbols) for symbols in frames])) / 8
+
+
+def _write_codec_manifest(
+    folder: Path, nominal: tuple[int, int], channels: int, recipe: CodecRecipe
+) -> dict[str, Any]:
+    manifest = {
+        "format": CODEC_FORMAT,
+        "encoder_sha256": sha256_of(folder / "encoder.onnx"),
+        "tables_sha256": sha256_of(folder / "tables.npz"),
+        "nominal_height": nominal[0],
+        "nominal_width": nominal[1],
+        "stride": STRIDE,
+        "multiple": MULTIPLE,
+        "channels": channels,
+        "encoder": recipe.encoder.size,
+    }
+    (folder / "codec.json").write_bytes(canonical_json(manifest) + b"\n")
+    return manifest
+
+
+def _write_server(
+    folder: Path, teacher_run: Path, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
+) -> dict[str, Any]:
+    backbone, heads, teacher, labels = load_teacher(teacher_run)
+    save_file(_half(blueprint) | {"medians": medians.clone()}, folder / "server" / "blueprint.safetensors")
+    save_file(_half(backbone), folder / "server" / "backbone.safetensors")
+    save_file(_half(nn.ModuleDict(heads)), folder / "server" / "heads.safetensors")
+    (folder / "labels.json").write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
+    return {
+        "backbone": teacher.backbone.model_dump(),
+        "blueprint": recipe.blueprint.model_dump(),
+        "heads": list(heads),
+    }
+
+
+def _half(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.to(torch.float16).contiguous() for name, value in module.state_dict().items()}
+
+
+def _card(card: dict[str, Any]) -> str:
+    sources = "\n".join(f"- `{source['data']}`, share {source['share']:g}" for source in card["recipe"]["data"])
+    kept = "refitted" if card["tables"]["refitted_bytes"] < card["tables"]["density_bytes"] else "density"
+    return f"""# {card["name"]}
+
+## Data
+{sources}
+
+## Recipe
+`{card["recipe"]["name"]}`: {card["recipe"]["schedule"]["steps"]} steps of batch
+{card["recipe"]["schedule"]["batch"]}, rate weight {card["recipe"]["rate"]["weight"]:g}; teacher `{card["recipe"]["teacher"]}`.
+Tables on held-out training frames, ideal bytes a frame: density {card["tables"]["density_bytes"]:.0f},
+refitted to symbol counts {card["tables"]["refitted_bytes"]:.0f}; kept: {kept}.
+
+## Licence
+{card["licence"]}
+
+## Figures
+"""

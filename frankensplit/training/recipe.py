@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: one YAML is one training. Unknown keys and values out of range are errors that name the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from frankensplit.errors import RecipeError
+
+
+class Section(BaseModel):
+    """Part of a recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """One data set of the mix."""
+
+    data: str = Field(description="SET:SPLIT, DIR:SPLIT or street:SPLIT")
+    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the others")
+    frames: int = Field(200, ge=1, description="how many frames of the synthetic street")
+    include: str | None = Field(None, description="regular expression that keys must match")
+    exclude: str | None = Field(None, description="regular expression that keys must not match")
+
+
+class Schedule(Section):
+    """Steps, batch, learning rate (linear warm-up, then cosine)."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(8, ge=1)
+    lr: float = Field(gt=0)
+    final_lr: float = Field(1e-6, ge=0)
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up")
+    weight_decay: float = Field(0.0, ge=0)
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; absent: none")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_every: int = Field(200, ge=1)
+
+
+class Crops(Section):
+    """Training crops."""
+
+    size: tuple[int, int] = Field((256, 320), description="height, width; multiples of 32")
+    scale: tuple[float, float] = Field((0.6, 1.6), description="range of the random scale")
+    light: float = Field(0.2, ge=0, lt=1, description="strength of brightness, contrast, saturation")
+
+
+class BackboneSpec(Section):
+    """A timm model."""
+
+    model: str
+    arguments: dict[str, Any] = Field(default_factory=dict, description="passed to timm.create_model")
+
+
+class BlueprintSpec(Section):
+    """A blueprint family and its arguments."""
+
+    family: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class EncoderSpec(Section):
+    """The encoder's size and activation."""
+
+    size: Literal["s"] = "s"
+    act_between: bool = Field(True, description="ReLU after both convolutions of a block; false: the published code")
+
+
+class Rate(Section):
+    """Weight of the rate in bits per input pixel beside the distortion over the target's variance."""
+
+    weight: float = Field(gt=0)
+    warmup: float = Field(0.5, ge=0, le=1, description="share of the run over which the weight rises from 0")
+
+
+class Common(Section):
+    """What every recipe has."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the run")
+    seed: int = Field(0, ge=0)
+    data: list[Source] = Field(min_length=1)
+    crops: Crops = Crops()
+    schedule: Schedule
+
+
+class ClassifyRecipe(Common):
+    """Pre-train a backbone by classification."""
+
+    task: Literal["classify"]
+    backbone: BackboneSpec
+
+
+class BackboneRecipe(Common):
+    """Train a backbone with its heads on masks."""
+
+    task: Literal["backbone"]
+    backbone: BackboneSpec
+    init: str | None = Field(None, description="run whose backbone weights to begin with")
+    heads: dict[str, float] = Field(min_length=1, description="weight of each head's loss")
+    detect: list[str] = Field(default_factory=list, description="mask classes whose components are boxes")
+
+
+class CodecRecipe(Common):
+    """Distil the shallow layers of a frozen backbone into encoder, entropy model and blueprint (paper Eq. 10)."""
+
+    task: Literal["codec"]
+    teacher: str = Field(description="run of the backbone")
+    init: str | None = Field(None, description="codec run to begin with, such as one at a higher rate")
+    encoder: EncoderSpec = EncoderSpec()
+    blueprint: BlueprintSpec
+    rate: Rate
+    density_lr: float = Field(5.0, gt=0, description="learning rate of the densities, relative to the rest")
+
+
+Recipe = Annotated[Union[ClassifyRecipe, BackboneRecipe, CodecRecipe], Field(discriminator="task")]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Recipe)
+
+
+def load_recipe(path: Path) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: the file cannot be read, or a key is unknown, missing or out of range.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as err:
+        raise RecipeError(f"cannot read recipe {path}: {err}") from err
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: Any, source: str) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
+    """Check a recipe given as plain values; ``source`` is named in errors."""
+    try:
+        recipe: ClassifyRecipe | BackboneRecipe | CodecRecipe = _ADAPTER.validate_python(values)
+    except ValidationError as err:
+        faults = "; ".join(
+            f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']} (found {fault['input']!r})"
+            for fault in err.errors()
+        )
+        raise RecipeError(f"{source}: {faults}") from err
+    height, width = recipe.crops.size
+    if height % 32 or width % 32:
+        raise RecipeError(f"{source}: crops.size is {height}x{width}, both must be multiples of 32")
+    return recipe

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry out a recipe: read its data, build its networks, fit them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frankensplit.data.scenes import STREET, head_labels
+from frankensplit.data.shards import open_shards
+from frankensplit.errors import RecipeError
+from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.blueprints import build_blueprint
+from frankensplit.models.encoder import CHANNELS, Encoder
+from frankensplit.models.entropy import FactorizedPrior
+from frankensplit.models.heads import build_head
+from frankensplit.models.heads.base import Head
+from frankensplit.training.batches import Batches, load_class_pool, load_scene_pool
+from frankensplit.training.engine import fit, load_weights
+from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, ClassifyRecipe, CodecRecipe, parse_recipe
+from frankensplit.training.tasks import BackboneWithHeads, Classify, Distil, channel_variance
+
+VARIANCE_BATCHES = 8
+LABELS = "labels.json"
+
+
+def train(
+    recipe: ClassifyRecipe | BackboneRecipe | CodecRecipe, runs: Path, data_root: Path, device: str
+) -> Path:
+    """Train by a recipe, or go on with its run; return the run's folder, ``runs/NAME``.
+
+    Raises:
+        RecipeError: a run that it builds on is missing, or its folder belongs to another recipe.
+        DataError: a data set cannot be read.
+    """
+    torch.manual_seed(recipe.seed)
+    run = runs / recipe.name
+    if isinstance(recipe, ClassifyRecipe):
+        task, batches = _classify(recipe, data_root)
+    elif isinstance(recipe, BackboneRecipe):
+        task, batches = _backbone(recipe, runs, data_root)
+    else:
+        task, batches = _codec(recipe, runs, data_root, device)
+    fit(task, batches, recipe.schedule, run, recipe.model_dump(mode="json"), device)
+    return run
+
+
+def load_teacher(run: Path) -> tuple[Backbone, dict[str, Head], BackboneRecipe, dict[str, dict[str, Any]]]:
+    """Return backbone and heads of a finished backbone run, its recipe, and the labels of its heads.
+
+    Raises:
+        RecipeError: the run is missing or is no backbone run.
+    """
+    weights, values = load_weights(run)
+    recipe = parse_recipe(values, str(run))
+    if not isinstance(recipe, BackboneRecipe):
+        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'backbone'")
+    labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
+    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
+    heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
+    task = BackboneWithHeads(backbone, heads, recipe.heads)
+    task.load_state_dict(weights)
+    return backbone, heads, recipe, labels
+
+
+def load_codec(run: Path) -> tuple[Distil, CodecRecipe]:
+    """Return the networks of a codec run (its teacher too) and its recipe; other runs are beside it.
+
+    Raises:
+        RecipeError: a run is missing or of another task.
+    """
+    weights, values = load_weights(run)
+    recipe = parse_recipe(values, str(run))
+    if not isinstance(recipe, CodecRecipe):
+        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
+    teacher, *_ = load_teacher(run.parent / recipe.teacher)
+    task = build_distil(recipe, teacher, torch.ones(teacher.channels[0]))
+    task.load_state_dict(weights)
+    return task, recipe
+
+
+def build_distil(recipe: CodecRecipe, teacher: Backbone, variance: torch.Tensor) -> Distil:
+    """Build the networks of a codec recipe."""
+    channels = CHANNELS[recipe.encoder.size]
+    blueprint = build_blueprint(
+        recipe.blueprint.family,
+        latent_channels=channels,
+        target_channels=teacher.channels[0],
+        **recipe.blueprint.arguments,
+    )
+    return Distil(
+        teacher,
+        Encoder(channels, recipe.encoder.act_between),
+        FactorizedPrior(channels),
+        blueprint,
+        variance,
+        recipe.rate.weight,
+        recipe.rate.warmup,
+        recipe.density_lr,
+    )
+
+
+def _classify(recipe: ClassifyRecipe, data_root: Path) -> tuple[Classify, Batches]:
+    pools, counts = zip(*(load_class_pool(source, data_root) for source in recipe.data), strict=True)
+    if len(set(counts)) != 1:
+        raise RecipeError(f"recipe {recipe.name}: the sets have {counts} classes, expected one number for all")
+    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
+    return Classify(backbone, counts[0]), _batches(recipe, pools, {})
+
+
+def _backbone(recipe: BackboneRecipe, runs: Path, data_root: Path) -> tuple[BackboneWithHeads, Batches]:
+    labels = _recipe_labels(recipe, data_root)
+    (runs / recipe.name).mkdir(parents=True, exist_ok=True)
+    (runs / recipe.name / LABELS).write_text(json.dumps(labels), encoding="utf-8")
+    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
+    if recipe.init:
+        backbone.load_state_dict(load_weights(runs / recipe.init, "backbone.")[0])
+    heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
+    pools = [load_scene_pool(source, data_root) for source in recipe.data]
+    return BackboneWithHeads(backbone, heads, recipe.heads), _batches(recipe, pools, labels)
+
+
+def _codec(recipe: CodecRecipe, runs: Path, data_root: Path, device: str) -> tuple[Distil, Batches]:
+    teacher, *_ = load_teacher(runs / recipe.teacher)
+    batches = _batches(recipe, [load_scene_pool(source, data_root) for source in recipe.data], {})
+    some = [batches[step] for step in range(VARIANCE_BATCHES)]
+    task = build_distil(recipe, teacher, channel_variance(teacher, some, device))
+    teacher.to(device, memory_format=torch.channels_last)
+    if recipe.init:
+        task.load_state_dict(load_weights(runs / recipe.init)[0])
+    return task, batches
+
+
+def _batches(recipe: Any, pools: Any, labels: dict[str, dict[str, Any]]) -> Batches:
+    shares = [source.share for source in recipe.data]
+    schedule = recipe.schedule
+    return Batches(pools, shares, recipe.crops, labels, recipe.seed, schedule.batch, schedule.steps)
+
+
+def _recipe_labels(recipe: BackboneRecipe, data_root: Path) -> dict[str, dict[str, Any]]:
+    real = [source.data for source in recipe.data if not source.data.startswith(f"{STREET}:")]
+    if not real:
+        raise RecipeError(f"recipe {recipe.name}: at least one source must be a real set, whose labels are taken")
+    labels = head_labels(open_shards(real[0], data_root).labels, recipe.detect)
+    unknown = sorted(set(recipe.heads) - set(labels))
+    if unknown:
+        raise RecipeError(f"recipe {recipe.name}: no labels for heads {unknown}; there are {sorted(labels)}")
+    return {name: labels[name] for name in recipe.heads}
