@@ -109,8 +109,7 @@ def test_the_edge_needs_neither_torch_nor_rclpy(codec, tmp_path):
             sys.meta_path.insert(0, Refuse())
             import numpy as np
             from frankensplit.bundle import Codec
-            from frankensplit.bundle import Codec
-from frankensplit.edge.encoder import FrameEncoder
+            from frankensplit.edge.encoder import FrameEncoder
             from frankensplit.edge.image import to_rgb
 
             rgb = to_rgb(bytes(360 * 480 * 2), height=360, width=480, encoding="yuyv", step=960)
