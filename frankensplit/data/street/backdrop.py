@@ -26,7 +26,9 @@ _BANDS_M = ((0.0, 9.0, 0.0), (9.0, 22.0, 0.7), (22.0, 1e9, 3.0))  # from, to, bl
 class Backdrop:
     """Sky and ground of one street."""
 
-    def __init__(self, rng: np.random.Generator, light: Light, layout: Layout, height: int, width: int) -> None:
+    def __init__(
+        self, rng: np.random.Generator, light: Light, layout: Layout, height: int, width: int
+    ) -> None:
         self._layout = layout
         high, wide = int(height * SUPERSAMPLING * 0.62), int(width * SUPERSAMPLING * 1.7)
         self._sky = textures.sky(rng, light, high, wide)
@@ -88,7 +90,9 @@ class Backdrop:
             uv, depth = scene.project(outline)
             if depth.min() > 0.5:
                 at = np.clip((uv - (0, first)) / 2, -8000, 8000)
-                cv2.fillPoly(small, [np.rint(at * 8).astype(np.int32)], int(255 * scene.light.shadow), shift=3)
+                cv2.fillPoly(
+                    small, [np.rint(at * 8).astype(np.int32)], int(255 * scene.light.shadow), shift=3
+                )
         soft = cv2.resize(cv2.blur(small, (5, 5)), (canvas.width, canvas.height - first))
         ground = canvas.pixels[first:]
         dimmed = cv2.multiply(ground, cv2.merge([soft, soft, soft, np.full_like(soft, 255)]), scale=1 / 255)
@@ -108,15 +112,20 @@ def _ground_maps(scene: Scene, depth: Array, ray: Array) -> tuple[Array, Array]:
     camera, bend = scene.camera, scene.bend
     cos, sin = np.cos(camera.yaw), np.sin(camera.yaw)
     middle = camera.z + depth * cos
-    slope = np.array([bend.slope(float(z)) for z in middle])
+    slope = bend.slope(middle)
     across = camera.x + depth * sin - bend.offset(middle)
     step = depth * cos + depth * sin * slope  # metres across per unit of ray
-    x = across[:, None] + step[:, None] * ray
-    z = middle[:, None] - (depth * sin)[:, None] * ray
-    limit = GROUND_ACROSS_M - 0.2
-    map_x = (np.clip(x, -limit, limit) + GROUND_ACROSS_M) * GROUND_X_PX_M
-    map_z = np.mod(z, textures.GROUND_PERIOD_M) * GROUND_Z_PX_M
-    return map_x.astype(np.float32), map_z.astype(np.float32)
+    map_x = _outer((across + GROUND_ACROSS_M) * GROUND_X_PX_M, step * GROUND_X_PX_M, ray)
+    start = np.mod(middle, textures.GROUND_PERIOD_M) * GROUND_Z_PX_M
+    map_z = _outer(start, -depth * sin * GROUND_Z_PX_M, ray)
+    return map_x.clip(2, 2 * GROUND_ACROSS_M * GROUND_X_PX_M - 3, out=map_x), map_z
+
+
+def _outer(base: Array, step: Array, ray: Array) -> Array:
+    """Return base + step * ray as float32, a row for each base."""
+    return np.asarray(
+        base.astype(np.float32)[:, None] + step.astype(np.float32)[:, None] * ray.astype(np.float32)
+    )
 
 
 def _outlines(scene: Scene, sections: list[Section], layout: Layout) -> list[Array]:
@@ -147,7 +156,9 @@ def _item_shadow(across: float, z: float, high: float, wide: float, sun: tuple[f
     turn = np.linspace(0, 2 * np.pi, 11)[:-1]
     blob = np.stack([np.cos(turn) * wide / 2, np.zeros(10), np.sin(turn) * wide / 1.6], axis=1)
     if wide < 1:
-        return np.stack([foot - (wide / 2, 0, 0), foot + (wide / 2, 0, 0), tip + (0.1, 0, 0), tip - (0.1, 0, 0)])
+        return np.stack(
+            [foot - (wide / 2, 0, 0), foot + (wide / 2, 0, 0), tip + (0.1, 0, 0), tip - (0.1, 0, 0)]
+        )
     return np.asarray(foot + (tip - foot) * 0.7 + blob * 1.3)
 
 
@@ -177,11 +188,16 @@ def draw_front(scene: Scene, front: Front) -> None:
     near = max(front.start, scene.camera.z + NEAR_M)
     if front.end - near < 0.05 or scene.ahead(front.start) > FAR_M + 40:
         return
-    points = [(front.across, up, z) for z, up in ((near, 0), (near, front.height), (front.end, front.height), (front.end, 0))]
+    points = [
+        (front.across, up, z)
+        for z, up in ((near, 0), (near, front.height), (front.end, front.height), (front.end, 0))
+    ]
     uv, depth = scene.project(np.array(points, float))
     if depth.min() > 0.3:
         begin = (near - front.start) / (front.end - front.start)
-        scene.canvas.quad(front.mips, (begin, 1.0), uv)
+        label = int(front.mips[-1][0, 0, 3])
+        haze = scene.paint(scene.light.horizon, label)
+        scene.canvas.quad(front.mips, (begin, 1.0), uv, haze, scene.haze(float(depth.mean())))
 
 
 def _draw_house(scene: Scene, house: House, side: int) -> None:
@@ -194,12 +210,23 @@ def _draw_house(scene: Scene, house: House, side: int) -> None:
     near = max(front.start, scene.camera.z + NEAR_M)
     distance = scene.ahead(near)
     if facade.pitched:
-        roof = [(front.across, front.height, near), (ridge, rise, near), (ridge, rise, front.end), (front.across, front.height, front.end)]
+        roof = [
+            (front.across, front.height, near),
+            (ridge, rise, near),
+            (ridge, rise, front.end),
+            (front.across, front.height, front.end),
+        ]
         uv, _ = scene.project(np.array(roof, float))
         slate = (96, 84, 80) if sum(facade.wall) < 420 else (122, 78, 62)
         scene.canvas.convex(uv, scene.paint(slate, BUILDING, 0.95, distance))
     draw_front(scene, front)
     if scene.ahead(front.start) > NEAR_M:
-        end = [(front.across, 0, near), (front.across, front.height, near), (ridge, rise, near), (inward, front.height, near), (inward, 0, near)]
+        end = [
+            (front.across, 0, near),
+            (front.across, front.height, near),
+            (ridge, rise, near),
+            (inward, front.height, near),
+            (inward, 0, near),
+        ]
         uv, _ = scene.project(np.array(end, float))
         scene.canvas.convex(uv, scene.paint(facade.wall, BUILDING, scene.light.facing * 0.92, distance))

@@ -72,17 +72,33 @@ class Canvas:
         width = int(np.clip(round(float(thickness)), 1, 255))
         cv2.line(self.pixels, a.tolist(), b.tolist(), paint, width, cv2.LINE_8, _SHIFT)
 
+    def lines(
+        self, starts: Array, ends: Array, thicknesses: Sequence[float], paints: Sequence[Paint]
+    ) -> None:
+        """Draw thick lines in order; a line of no length is a disc."""
+        rows = zip(_fixed(starts).tolist(), _fixed(ends).tolist(), thicknesses, paints)
+        for start, end, thickness, paint in rows:
+            width = min(255, max(1, round(thickness)))
+            cv2.line(self.pixels, start, end, paint, width, cv2.LINE_8, _SHIFT)
+
     def disc(self, center: Array, radius: float, paint: Paint) -> None:
         """Fill a circle."""
         at = _fixed(center[None])[0].tolist()
         cv2.circle(self.pixels, at, max(1, round(float(radius) * 2**_SHIFT)), paint, -1, cv2.LINE_8, _SHIFT)
 
-    def quad(self, mips: Sequence[Array], span: tuple[float, float], uv: Array) -> None:
-        """Warp the columns ``span`` (0..1) of a texture onto bottom-left, top-left, top-right, bottom-right."""
+    def quad(
+        self, mips: Sequence[Array], span: tuple[float, float], uv: Array, haze: Paint, share: float
+    ) -> None:
+        """Warp the columns ``span`` (0..1) of a texture onto bottom-left, top-left, top-right, bottom-right.
+
+        ``share`` (0..1) of ``haze`` is mixed in; its class must be the texture's, which then stays as it is.
+        """
         box = self._clip(*uv.min(axis=0), *uv.max(axis=0))
         if box is None:
             return
         texture = mips[_level(mips, span, uv)]
+        if share > 0.1:
+            texture = cv2.addWeighted(texture, 1 - share, np.full_like(texture, haze), share, 0)
         high, wide = texture.shape[0] - 1.0, texture.shape[1] - 1.0
         left, right = span[0] * wide, span[1] * wide
         source = np.array([[left, high], [left, 0], [right, 0], [right, high]], np.float32)
@@ -99,7 +115,9 @@ class Canvas:
             return
         x0, y0, x1, y1 = clip
         wide, high = box[2] - box[0], box[3] - box[1]
-        scale = np.array([[wide / texture.shape[1], 0, box[0] - x0], [0, high / texture.shape[0], box[1] - y0]])
+        scale = np.array(
+            [[wide / texture.shape[1], 0, box[0] - x0], [0, high / texture.shape[0], box[1] - y0]]
+        )
         size = (x1 - x0, y1 - y0)
         color = cv2.warpAffine(texture, scale, size, borderMode=cv2.BORDER_REPLICATE)
         shape = cv2.warpAffine(alpha, scale, size)
@@ -127,4 +145,4 @@ def _level(mips: Sequence[Array], span: tuple[float, float], uv: Array) -> int:
 
 
 def _fixed(uv: Array) -> Array:
-    return np.rint(np.clip(uv, -8000, 8000) * 2**_SHIFT).astype(np.int32)
+    return np.rint(uv.clip(-8000, 8000) * 2**_SHIFT).astype(np.int32)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,6 +60,7 @@ class Mesh:
     centers: Array
     colors: list[Color]
     shape: Shape
+    parts: tuple[slice, ...]  # points of each convex part
 
 
 def _shapes(rng: np.random.Generator) -> Shape:
@@ -86,6 +88,7 @@ def draw_car(rng: np.random.Generator, light: Light) -> Mesh:
 class _Builder:
     def __init__(self) -> None:
         self.faces: list[tuple[Array, Color]] = []
+        self.cabin = 0  # the cabin's first face
 
     def face(self, points: Array | list[tuple[float, float, float]], color: Color) -> None:
         self.faces.append((np.asarray(points, float), color))
@@ -94,7 +97,9 @@ class _Builder:
         for side in (-width, width):
             self.face([(along, up, side) for along, up in outline], color)
 
-    def across(self, a: tuple[float, float], b: tuple[float, float], wide: tuple[float, float], color: Color) -> None:
+    def across(
+        self, a: tuple[float, float], b: tuple[float, float], wide: tuple[float, float], color: Color
+    ) -> None:
         """A face over the car's width between two points of its profile."""
         (al, ay), (bl, by) = a, b
         self.face([(al, ay, -wide[0]), (bl, by, -wide[1]), (bl, by, wide[1]), (al, ay, wide[0])], color)
@@ -106,7 +111,11 @@ class _Builder:
         normals = np.stack([np.cross(p[1] - p[0], p[2] - p[0]) for p, _ in self.faces])
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         outward = np.sign(((centers - (0, 0.6, 0)) * normals).sum(axis=1, keepdims=True))
-        return Mesh(points, starts, normals * outward, centers, [color for _, color in self.faces], shape)
+        # The first two faces are the sides below the windows; the cabin is what lies above the belt.
+        lower = slice(0, int(starts[2]))
+        cabin = slice(int(starts[self.cabin]), int(starts[-1]))
+        colors = [color for _, color in self.faces]
+        return Mesh(points, starts, normals * outward, centers, colors, shape, (lower, cabin))
 
 
 def _lower(build: _Builder, shape: Shape, body: Color, light: Light) -> None:
@@ -132,21 +141,33 @@ def _lower(build: _Builder, shape: Shape, body: Color, light: Light) -> None:
         _lamp(build, end + 0.01, (nose - 0.2, nose - 0.06), (inner * 0.92, outer), white)
 
 
-def _lamp(build: _Builder, at: float, up: tuple[float, float], across: tuple[float, float], color: Color) -> None:
-    build.face([(at, up[0], across[0]), (at, up[1], across[0]), (at, up[1], across[1]), (at, up[0], across[1])], color)
+def _lamp(
+    build: _Builder, at: float, up: tuple[float, float], across: tuple[float, float], color: Color
+) -> None:
+    build.face(
+        [(at, up[0], across[0]), (at, up[1], across[0]), (at, up[1], across[1]), (at, up[0], across[1])],
+        color,
+    )
 
 
 def _wheels(build: _Builder, shape: Shape) -> None:
     turn = np.linspace(0, 2 * np.pi, 13)[:-1]
     for axle in (-0.6 * shape.length, 0.62 * shape.length):
         for side in (-1, 1):
-            for radius, out, color in ((0.33, 0.01, TYRE), (0.2, 0.02, (142, 144, 148)), (0.06, 0.03, (60, 60, 62))):
+            for radius, out, color in (
+                (0.33, 0.01, TYRE),
+                (0.2, 0.02, (142, 144, 148)),
+                (0.06, 0.03, (60, 60, 62)),
+            ):
                 rim = np.full(12, side * (shape.width + out))
-                build.face(np.stack([axle + radius * np.cos(turn), 0.33 + radius * np.sin(turn), rim], axis=1), color)
+                build.face(
+                    np.stack([axle + radius * np.cos(turn), 0.33 + radius * np.sin(turn), rim], axis=1), color
+                )
 
 
 def _cabin(build: _Builder, shape: Shape, body: Color) -> None:
     belt, roof, low, high = shape.belt, shape.roof, shape.width * 0.97, shape.width * 0.8
+    build.cabin = len(build.faces)
     tail, tail_top, brow_top, brow = shape.tail, shape.tail_top, shape.brow_top, shape.brow
     build.across((tail, belt), (tail_top, roof), (low, high), body)
     build.across((tail_top, roof), (brow_top, roof), (high, high), body)
@@ -197,10 +218,15 @@ def paint_car(scene: Scene, mesh: Mesh, across: float, along: float, heading: fl
     eye = np.array([scene.camera.x, scene.camera.y, scene.camera.z])
     towards = ((eye - (mesh.centers @ rotate + at)) * normals).sum(axis=1)
     distance = float(depth.mean())
-    for index in np.flatnonzero(towards > 0):
-        start, end = mesh.starts[index], mesh.starts[index + 1]
-        factor = _brightness(scene.light, normals[index])
-        scene.canvas.polygon(uv[start:end], scene.paint(mesh.colors[index], CAR, factor, distance))
+    seen = np.flatnonzero(towards > 0)
+    paints = scene.paints(
+        [mesh.colors[index] for index in seen], CAR, _brightness(scene.light, normals[seen]), distance
+    )
+    seams = scene.paint(mesh.colors[0], CAR, 0.5, distance)
+    for part in mesh.parts:  # a silhouette first, so that no background shows through the seams
+        scene.canvas.convex(cv2.convexHull(uv[part].astype(np.float32))[:, 0], seams)
+    for index, paint in zip(seen, paints):
+        scene.canvas.polygon(uv[mesh.starts[index] : mesh.starts[index + 1]], paint)
 
 
 NEAREST_M = 1.0
@@ -215,8 +241,8 @@ def _contact(scene: Scene, shape: Shape, rotate: Array, at: Array) -> None:
         scene.canvas.convex(uv, scene.paint((20, 20, 22), CAR, 1.0, float(depth.mean())))
 
 
-def _brightness(light: Light, normal: Array) -> float:
-    x, y, z = (float(v) for v in normal)
-    side = light.sides[0] if x > 0 else light.sides[1]
-    end = light.facing if z < 0 else 0.85
-    return x * x * side + z * z * end + y * y * (1.12 if y > 0 else 0.5)
+def _brightness(light: Light, normals: Array) -> Array:
+    x, y, z = normals.T
+    side = np.where(x > 0, light.sides[0], light.sides[1])
+    end = np.where(z < 0, light.facing, 0.85)
+    return np.asarray(x * x * side + z * z * end + y * y * np.where(y > 0, 1.12, 0.5))

@@ -56,7 +56,7 @@ class Facade:
 def draw_facade(rng: np.random.Generator, light: Light) -> Facade:
     """Draw a house, a shop with flats above, or an office block."""
     office = rng.random() < 0.22
-    floors = int(rng.integers(3, 7)) if office else int(rng.integers(2, 5))
+    floors = int(rng.integers(3, 7)) if office else int(rng.choice([2, 3, 3, 4]))
     storey = float(rng.uniform(2.9, 3.4))
     columns = int(rng.integers(2, 7))
     pitch = float(rng.uniform(2.0, 2.9))

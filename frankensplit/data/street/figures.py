@@ -16,6 +16,7 @@ from frankensplit.data.street.scene import Scene
 Array = NDArray[Any]
 Joint = tuple[float, float, float]  # forward, up, left
 Limb = tuple[Joint, Joint, float, Color]  # from, to, thickness in metres, colour
+SEEN_M = 75.0
 CLOTHES: tuple[Color, ...] = (
     (38, 40, 48),
     (62, 66, 78),
@@ -120,7 +121,9 @@ def _riding(person: Person, stride: float) -> list[Limb]:
         limbs.append(((hip[0], hip[1], side * 0.09), knee, 0.17, person.legs))
         limbs.append((knee, pedal, 0.12, person.legs))
         limbs.append((pedal, (pedal[0] + 0.12, pedal[1] + 0.02, pedal[2]), 0.08, (34, 30, 30)))
-        limbs.append(((neck[0], neck[1] - 0.04, side * 0.2), (grip[0], grip[1], side * 0.24), 0.1, person.top))
+        limbs.append(
+            ((neck[0], neck[1] - 0.04, side * 0.2), (grip[0], grip[1], side * 0.24), 0.1, person.top)
+        )
     if person.bag:
         limbs.append(((-0.22, 1.1, 0.0), (-0.02, 1.36, 0.0), 0.24, (60, 52, 46)))
     return limbs + _trunk(person, hip, (neck[0], neck[1], 0.0))
@@ -128,12 +131,16 @@ def _riding(person: Person, stride: float) -> list[Limb]:
 
 def paint_pedestrian(scene: Scene, person: Person, across: float, along: float, heading: float) -> None:
     """Draw a walker; a heading of 0 walks along the street, pi/2 across it to the right."""
+    if not 1.5 < scene.ahead(along) < SEEN_M:
+        return
     stride = person.phase + scene.time * 6.5
     _paint(scene, _walking(person, stride), (across, along, heading), PEDESTRIAN)
 
 
 def paint_bicyclist(scene: Scene, person: Person, across: float, along: float, heading: float) -> None:
     """Draw a rider with the bicycle."""
+    if not 1.5 < scene.ahead(along) < SEEN_M:
+        return
     pose = across, along, heading
     for hub in (-0.52, 0.52):
         _wheel(scene, pose, hub)
@@ -151,26 +158,24 @@ def _place(scene: Scene, points: Array, pose: tuple[float, float, float]) -> tup
 def _wheel(scene: Scene, pose: tuple[float, float, float], hub: float) -> None:
     turn = np.linspace(0, 2 * np.pi, 17)[:-1]
     for radius, color in ((0.35, (30, 30, 32)), (0.3, (112, 112, 112))):
-        side = np.where(np.arange(16) % 2, 0.02, -0.02)  # never quite edge-on
-        circle = np.stack([hub + radius * np.cos(turn), 0.35 + radius * np.sin(turn), side], axis=1)
+        circle = np.stack([hub + radius * np.cos(turn), 0.35 + radius * np.sin(turn), 0 * turn], axis=1)
         uv, depth = _place(scene, circle, pose)
         if depth.min() > 1.2:
-            scene.canvas.polygon(uv, scene.paint(color, BICYCLIST, 0.9, float(depth.mean())))
+            scene.canvas.convex(uv, scene.paint(color, BICYCLIST, 0.9, float(depth.mean())))
+    if depth.min() > 1.2:  # the tyre, which is all there is to see from behind
+        tyre = scene.paint((34, 34, 36), BICYCLIST, 1.0, float(depth.mean()))
+        scene.canvas.line(uv[4], uv[12], 0.055 * scene.scale(float(depth.mean())), tyre)
 
 
 def _paint(scene: Scene, limbs: list[Limb], pose: tuple[float, float, float], label: int) -> None:
     points = np.array([joint for limb in limbs for joint in limb[:2]], float)
     uv, depth = _place(scene, points, pose)
-    if depth.min() < 1.2 or depth.max() > 90:
+    outside = uv[:, 0].max() < 0 or uv[:, 0].min() > scene.canvas.width
+    if depth.min() < 1.2 or outside:
         return
     order = np.argsort(-(depth[::2] + depth[1::2]), kind="stable")
     distance = float(depth.mean())
     scale = scene.scale(distance)
-    for index in order:
-        _, _, thickness, color = limbs[int(index)]
-        a, b = uv[2 * index], uv[2 * index + 1]
-        paint = scene.paint(color, label, 0.9, distance)
-        if np.array_equal(a, b):
-            scene.canvas.disc(a, thickness * scale / 2, paint)
-        else:
-            scene.canvas.line(a, b, thickness * scale, paint)
+    thicknesses = [limbs[index][2] * scale for index in order]
+    paints = scene.paints([limbs[index][3] for index in order], label, 0.95, distance)
+    scene.canvas.lines(uv[::2][order], uv[1::2][order], thicknesses, paints)

@@ -49,9 +49,13 @@ def tree(rng: np.random.Generator, sprites: list[Sprite], across: float, along: 
         color = scene.paint(tuple(bark), TREE, scene.light.facing, depth)
         fork = foot - (0, (clear + 0.9) * scale)
         half = np.array([trunk / 2 * scale, 0])
-        scene.canvas.convex(np.array([foot - half * 1.25, foot + half * 1.25, fork + half * 0.7, fork - half * 0.7]), color)
+        scene.canvas.convex(
+            np.array([foot - half * 1.25, foot + half * 1.25, fork + half * 0.7, fork - half * 0.7]), color
+        )
         for reach in (-0.5, -0.15, 0.4):
-            scene.canvas.line(fork, fork + np.array([wide * reach, -high * 0.4]) * scale, trunk * 0.35 * scale, color)
+            scene.canvas.line(
+                fork, fork + np.array([wide * reach, -high * 0.4]) * scale, trunk * 0.35 * scale, color
+            )
         top, low = foot[1] - (clear + high) * scale, foot[1] - clear * scale
         box = np.array([foot[0] - wide * scale, top, foot[0] + wide * scale, low])
         scene.canvas.sprite(texture, alpha, box)
@@ -87,7 +91,9 @@ def bollard(rng: np.random.Generator, across: float, along: float) -> Item:
         top = foot - (0, high * scale)
         scene.canvas.line(foot, top, 0.17 * scale, scene.paint(color, POLE, 0.8, depth))
         band = foot - (0, high * 0.8 * scale)
-        scene.canvas.line(band, band - (0, 0.05 * scale), 0.19 * scale, scene.paint((214, 196, 96), POLE, 1.0, depth))
+        scene.canvas.line(
+            band, band - (0, 0.05 * scale), 0.19 * scale, scene.paint((214, 196, 96), POLE, 1.0, depth)
+        )
 
     return Item(across, along, paint, (high, 0.2))
 
@@ -98,7 +104,7 @@ def sign(rng: np.random.Generator, across: float, along: float) -> Item:
     high = float(rng.uniform(2.3, 3.2))
     board = (_disc_sign, _blue_disc, _triangle, _panel, _poster)[kind]
     hue = tuple(rng.uniform(30, 210, 3).tolist())
-    size = float(rng.uniform(0.34, 0.55))
+    size = float(rng.uniform(0.33, 0.55))
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
         top = foot - (0, high * scale)
@@ -122,7 +128,9 @@ def _blue_disc(scene: Scene, top: Array, size: float, depth: float, hue: Color) 
     scene.canvas.disc(top, size, scene.paint((232, 232, 230), SIGN, 1.0, depth))
     scene.canvas.disc(top, size * 0.92, scene.paint((30, 78, 160), SIGN, 1.0, depth))
     arrow = scene.paint((236, 236, 236), SIGN, 1.0, depth)
-    scene.canvas.line(top + np.array([-0.4, -0.3]) * size, top + np.array([0.35, 0.4]) * size, 0.2 * size, arrow)
+    scene.canvas.line(
+        top + np.array([-0.4, -0.3]) * size, top + np.array([0.35, 0.4]) * size, 0.2 * size, arrow
+    )
 
 
 def _triangle(scene: Scene, top: Array, size: float, depth: float, hue: Color) -> None:
@@ -161,7 +169,11 @@ def signal(rng: np.random.Generator, across: float, along: float) -> Item:
         box = np.array([(-0.2, -0.55), (0.2, -0.55), (0.2, 0.55), (-0.2, 0.55)]) * scale + top
         scene.canvas.convex(box, scene.paint((30, 32, 32), SIGN, 1.0, depth))
         state = int((scene.time + phase) % 20 // 8)  # red 8 s, green 8 s, amber 4 s
-        for lamp_index, bright, dull in ((0, (255, 60, 44), (76, 26, 24)), (2, (255, 190, 60), (80, 60, 24)), (1, (70, 235, 150), (22, 66, 44))):
+        for lamp_index, bright, dull in (
+            (0, (255, 60, 44), (76, 26, 24)),
+            (2, (255, 190, 60), (80, 60, 24)),
+            (1, (70, 235, 150), (22, 66, 44)),
+        ):
             up = {0: -0.33, 2: 0.0, 1: 0.33}[lamp_index]
             color = bright if lamp_index == state else dull
             scene.canvas.disc(top + (0, up * scale), 0.13 * scale, scene.paint(color, SIGN, 1.0, depth))

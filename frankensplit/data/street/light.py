@@ -43,21 +43,27 @@ def _gain(rng: np.random.Generator, exposure: float, warmth: float) -> Color:
     return exposure * (1 + warmth), exposure * (1 + float(rng.normal(0, 0.01))), exposure * (1 - warmth)
 
 
+def _mix(a: Color, b: Color, share: float) -> Color:
+    red, green, blue = (x + (y - x) * share for x, y in zip(a, b))
+    return red, green, blue
+
+
 def _sunny(rng: np.random.Generator) -> Light:
     azimuth, elevation = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 1.0)
     reach = float(np.clip(1 / np.tan(elevation), 0.6, 2.2))
     sideways, along = float(np.sin(azimuth)), float(np.cos(azimuth))
     hue = rng.uniform(0, 1)
+    glare = float(rng.choice([0.0, 0.0, 0.6, 0.9]))  # a sky that the exposure washes out
     return Light(
-        zenith=(70 + 60 * hue, 125 + 50 * hue, 205 + 25 * hue),
-        horizon=(205, 222, 238),
+        zenith=_mix((70 + 60 * hue, 125 + 50 * hue, 205 + 25 * hue), (250, 251, 252), glare),
+        horizon=_mix((205, 222, 238), (250, 250, 250), glare),
         cloud=(248, 248, 250),
         cover=float(rng.uniform(0.05, 0.6)),
         sides=(0.8 + 0.28 * sideways, 0.8 - 0.28 * sideways),
         facing=0.78 + 0.25 * along,
         shadow=float(rng.uniform(0.45, 0.65)),
         sun=(sideways * reach, along * reach),
-        gain=_gain(rng, 1.0, 0.03),
+        gain=_gain(rng, 1.12, 0.03),
         gamma=float(rng.uniform(0.88, 1.12)),
         lamps=False,
     )
@@ -74,7 +80,7 @@ def _overcast(rng: np.random.Generator) -> Light:
         facing=0.86,
         shadow=0.9,
         sun=(0.0, 0.0),
-        gain=_gain(rng, 0.93, -0.02),
+        gain=_gain(rng, 1.08, -0.02),
         gamma=float(rng.uniform(0.92, 1.2)),
         lamps=bool(rng.random() < 0.2),
     )
@@ -91,7 +97,7 @@ def _dusk(rng: np.random.Generator) -> Light:
         facing=0.6,
         shadow=0.85,
         sun=(0.0, 0.0),
-        gain=_gain(rng, 0.8, 0.04),
+        gain=_gain(rng, 0.92, 0.04),
         gamma=float(rng.uniform(0.95, 1.25)),
         lamps=True,
     )

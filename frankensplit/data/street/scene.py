@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +31,9 @@ class Bend:
     def offset(self, z: Array | float) -> Any:
         return self.amplitude * np.sin(2 * np.pi * np.asarray(z) / self.length + self.phase)
 
-    def slope(self, z: float) -> float:
+    def slope(self, z: Array | float) -> Any:
         rate = 2 * np.pi / self.length
-        return float(self.amplitude * rate * np.cos(rate * z + self.phase))
+        return self.amplitude * rate * np.cos(rate * np.asarray(z) + self.phase)
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,19 @@ class Scene:
 
     def paint(self, color: Color, label: int, factor: float = 1.0, depth: float = 0.0) -> Paint:
         """Light a colour, fade it into the haze of its distance and add its class."""
-        haze = 1 - np.exp(-max(depth, 0.0) / HAZE_M)
-        mixed = [min(255.0, c * factor) * (1 - haze) + h * haze for c, h in zip(color, self.light.horizon)]
-        return round(mixed[0]), round(mixed[1]), round(mixed[2]), label
+        (painted,) = self.paints([color], label, factor, depth)
+        return painted
+
+    def paints(self, colors: Sequence[Color], label: int, factor: float | Array, depth: float) -> list[Paint]:
+        """Do the same for many colours, each with its own factor or all with one."""
+        haze = self.haze(depth)
+        lit = np.minimum(np.asarray(colors) * np.asarray(factor).reshape(-1, 1), 255) * (1 - haze)
+        rows = np.rint(lit + np.multiply(self.light.horizon, haze)).astype(int).tolist()
+        return [(red, green, blue, label) for red, green, blue in rows]
+
+    def haze(self, depth: float) -> float:
+        """Share of the air's own light in what is seen at a depth, 0..1."""
+        return 1 - math.exp(-max(depth, 0.0) / HAZE_M)
 
     def ahead(self, z: float) -> float:
         """Distance along the street from the camera."""

@@ -97,8 +97,8 @@ def _visible(z: float) -> range:
 
 def _draw_layout(rng: np.random.Generator) -> Layout:
     return Layout(
-        road=float(rng.uniform(3.6, 6.6)),
-        pavement=float(rng.uniform(1.6, 3.8)),
+        road=float(rng.uniform(3.2, 5.8)),
+        pavement=float(rng.uniform(2.0, 5.0)),
         verge=bool(rng.random() < 0.25),
         yellow=bool(rng.random() < 0.45),
     )
@@ -107,10 +107,10 @@ def _draw_layout(rng: np.random.Generator) -> Layout:
 def _draw_drive(rng: np.random.Generator, layout: Layout, side: int) -> Drive:
     return Drive(
         speed=float(rng.uniform(4.5, 10.5)),
-        lane=side * float(rng.uniform(0.25, 0.42)) * min(layout.road, 4.6),
+        lane=side * float(rng.uniform(0.25, 0.48)) * min(layout.road, 4.6),
         height=float(rng.uniform(1.35, 1.75)),
         focal=float(rng.uniform(0.82, 1.12)),
-        horizon=float(rng.uniform(0.4, 0.52)),
+        horizon=float(rng.uniform(0.45, 0.56)),
         yaw=float(rng.uniform(0, 0.05)),
         phase=float(rng.uniform(0, 6.28)),
     )

@@ -71,7 +71,7 @@ def ground(rng: np.random.Generator, layout: Layout) -> Array:
 
 
 def _asphalt(rng: np.random.Generator, rows: int, columns: int) -> Array:
-    tone = rng.uniform(82, 122)
+    tone = rng.uniform(88, 135)
     value = tone + 5 * fractal(rng, rows, columns, 5) + rng.normal(0, 6, (rows, columns))
     wear = np.cos(np.linspace(0, 4 * np.pi, columns))[None] * 4
     color = (value + wear)[..., None] * (1.0, 1.0, rng.uniform(0.98, 1.06))
@@ -79,7 +79,7 @@ def _asphalt(rng: np.random.Generator, rows: int, columns: int) -> Array:
         y, x = int(rng.integers(rows)), int(rng.integers(columns))
         high, wide = int(rng.integers(8, 60)), int(rng.integers(6, 40))
         color[y : y + high, x : x + wide] *= rng.uniform(0.78, 0.95)
-        cv2.circle(color, (int(rng.integers(columns)), int(rng.integers(rows))), 5, (62, 62, 64), -1)
+        cv2.circle(color, (int(rng.integers(columns)), int(rng.integers(rows))), 4, (tone * 0.78,) * 3, -1)
     for _ in range(3):  # cracks
         walk = np.cumsum(rng.normal(0, 1.2, (40, 2)) + (0, 2), axis=0) + rng.uniform(0, columns, 2)
         cv2.polylines(color, [walk.astype(np.int32)], False, (tone * 0.7,) * 3)
@@ -151,6 +151,27 @@ def _skyline(rng: np.random.Generator, light: Light, picture: Array) -> None:
 
 def crown(rng: np.random.Generator, light: Light, size: int = 224) -> tuple[Array, Array]:
     """Draw a tree's crown: uint8 ``(size, size, 4)`` and its mask ``(size, size)``, 255 where leaves are."""
+    return _bare(rng, size) if rng.random() < 0.3 else _leafy(rng, light, size)
+
+
+def _bare(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
+    """Draw a crown without leaves: boughs that fork and thin out."""
+    alpha = np.zeros((size, size), np.uint8)
+    bark = np.array([104, 90, 74]) * rng.uniform(0.6, 1.1) * rng.normal(1, 0.08, (size, size, 1))
+    boughs = [
+        (size / 2, size - 1.0, -np.pi / 2 + turn, size * 0.24, 6.0) for turn in (-0.5, -0.15, 0.2, 0.55)
+    ]
+    while boughs:
+        x, y, angle, length, thick = boughs.pop()
+        end = x + length * np.cos(angle), y + length * np.sin(angle)
+        cv2.line(alpha, (int(x), int(y)), (int(end[0]), int(end[1])), 255, max(1, round(thick)), cv2.LINE_AA)
+        if length > size * 0.045:
+            for turn in rng.normal((-0.45, 0.0, 0.45), 0.2):
+                boughs.append((*end, angle + turn, length * rng.uniform(0.6, 0.8), thick * 0.62))
+    return labelled(bark, TREE), alpha
+
+
+def _leafy(rng: np.random.Generator, light: Light, size: int) -> tuple[Array, Array]:
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     body = np.full((size, size), -1.0)
     for _ in range(9):

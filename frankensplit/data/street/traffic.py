@@ -66,7 +66,9 @@ class Traffic:
         found: list[Thing] = []
         for section in sections:
             for mesh, across, along, heading in section.parked:
-                found.append((along, partial(paint_car, mesh=mesh, across=across, along=along, heading=heading)))
+                found.append(
+                    (along, partial(paint_car, mesh=mesh, across=across, along=along, heading=heading))
+                )
             if section.junction is not None:
                 found.extend(self._crossing(scene, section.junction))
         for streams, paint in (

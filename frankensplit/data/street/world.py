@@ -41,16 +41,16 @@ class Density:
 def draw_density(rng: np.random.Generator) -> Density:
     """Draw how full a street is."""
     return Density(
-        trees=float(rng.uniform(0.05, 0.75)),
-        gardens=float(rng.uniform(0.05, 0.35)),
-        fences=float(rng.uniform(0.0, 0.6)),
-        parked=float(rng.uniform(0.1, 0.75)),
-        signs=float(rng.uniform(0.25, 0.8)),
+        trees=float(rng.uniform(0.1, 0.85)),
+        gardens=float(rng.uniform(0.08, 0.5)),
+        fences=float(rng.uniform(0.1, 0.7)),
+        parked=float(rng.choice([0.0, 0.15, 0.3, 0.6])),
+        signs=float(rng.uniform(0.3, 0.9)),
         bollards=float(rng.choice([0.0, 0.0, 0.35])),
         setback=float(rng.choice([0.0, 0.0, 1.2, 2.5])),
         people_m=float(rng.uniform(7, 24)),
-        bicycles_m=float(rng.uniform(18, 60)),
-        traffic_m=float(rng.uniform(24, 70)),
+        bicycles_m=float(rng.uniform(16, 60)),
+        traffic_m=float(rng.uniform(35, 100)),
     )
 
 
@@ -155,7 +155,12 @@ class World:
 
     def _garden(self, rng: np.random.Generator, side: int, start: float, wide: float) -> Lot:
         trees = [
-            tree(rng, self._crowns, side * (self.layout.front + rng.uniform(2.5, 8)), start + rng.uniform(0, wide))
+            tree(
+                rng,
+                self._crowns,
+                side * (self.layout.front + rng.uniform(2.5, 8)),
+                start + rng.uniform(0, wide),
+            )
             for _ in range(int(wide / 3) + 1)
         ]
         behind = sorted(trees, key=lambda item: -item.along)
