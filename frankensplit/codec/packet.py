@@ -92,7 +92,7 @@ class Packet:
         """
         view = memoryview(bytes(memoryview(data)))
         _check_frame(view)
-        magic, flags, level, codec_id, height, width, *shape, length = CHECKED.unpack_from(view)
+        _, flags, level, codec_id, height, width, *shape, length = CHECKED.unpack_from(view)
         _check_whole(view, length)
         if flags & ~CONTEXT_CODED:
             raise PacketError(f"flags {flags:#04x} are unknown to this version; install a newer frankensplit")

@@ -90,7 +90,7 @@ class Tables:
         """
         if len(symbols) != self.channels:
             raise SymbolError(
-                f"symbols have {len(symbols)} channels, the tables {self.channels}; use the codec's own"
+                f"symbols have {len(symbols)} channels, expected {self.channels} as in the tables"
             )
         return sum(self._channel_bits(channel, np.ravel(plane)) for channel, plane in enumerate(symbols))
 
