@@ -62,7 +62,7 @@ class Backdrop:
         rows = np.arange(first, canvas.height)
         depth = camera.y * camera.focal / np.maximum(rows - camera.horizon, 0.5)
         ray = (np.arange(canvas.width) - camera.center) / camera.focal
-        for (near, far, _), texture in zip(_BANDS_M, self._ground):
+        for (near, far, _), texture in zip(_BANDS_M, self._ground, strict=True):
             inside = np.flatnonzero((depth >= near) & (depth < far))
             if inside.size:
                 part = slice(first + inside[0], first + inside[-1] + 1)
@@ -108,7 +108,7 @@ def _blurred(texture: Array, metres: float) -> Array:
 
 
 def _ground_maps(scene: Scene, depth: Array, ray: Array) -> tuple[Array, Array]:
-    """Return where in the ground texture the pixels of rows at ``depth`` lie; the bend is linear within a row."""
+    """Return where in the ground texture the pixels of rows at ``depth`` lie; a row's bend is straight."""
     camera, bend = scene.camera, scene.bend
     cos, sin = np.cos(camera.yaw), np.sin(camera.yaw)
     middle = camera.z + depth * cos
@@ -144,9 +144,8 @@ def _outlines(scene: Scene, sections: list[Section], layout: Layout) -> list[Arr
             high, wide = item.shadow
             if item.along + min(0.0, along * high) > scene.camera.z + NEAR_M:
                 outlines.append(_item_shadow(item.across, item.along, high, wide, (sideways, along)))
-        for lot in section.lots:
-            if lot.house is not None and sideways * lot.side < 0:
-                outlines.append(_house_shadow(scene, lot.house, sideways, along))
+        shading = [lot.house for lot in section.lots if lot.house is not None and sideways * lot.side < 0]
+        outlines.extend(_house_shadow(scene, house, sideways, along) for house in shading)
     return outlines
 
 
@@ -156,9 +155,8 @@ def _item_shadow(across: float, z: float, high: float, wide: float, sun: tuple[f
     turn = np.linspace(0, 2 * np.pi, 11)[:-1]
     blob = np.stack([np.cos(turn) * wide / 2, np.zeros(10), np.sin(turn) * wide / 1.6], axis=1)
     if wide < 1:
-        return np.stack(
-            [foot - (wide / 2, 0, 0), foot + (wide / 2, 0, 0), tip + (0.1, 0, 0), tip - (0.1, 0, 0)]
-        )
+        half, slim = np.array([wide / 2, 0, 0]), np.array([0.1, 0, 0])
+        return np.stack([foot - half, foot + half, tip + slim, tip - slim])
     return np.asarray(foot + (tip - foot) * 0.7 + blob * 1.3)
 
 

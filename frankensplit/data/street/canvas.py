@@ -76,7 +76,7 @@ class Canvas:
         self, starts: Array, ends: Array, thicknesses: Sequence[float], paints: Sequence[Paint]
     ) -> None:
         """Draw thick lines in order; a line of no length is a disc."""
-        rows = zip(_fixed(starts).tolist(), _fixed(ends).tolist(), thicknesses, paints)
+        rows = zip(_fixed(starts).tolist(), _fixed(ends).tolist(), thicknesses, paints, strict=True)
         for start, end, thickness, paint in rows:
             width = min(255, max(1, round(thickness)))
             cv2.line(self.pixels, start, end, paint, width, cv2.LINE_8, _SHIFT)
@@ -121,7 +121,7 @@ class Canvas:
         size = (x1 - x0, y1 - y0)
         color = cv2.warpAffine(texture, scale, size, borderMode=cv2.BORDER_REPLICATE)
         shape = cv2.warpAffine(alpha, scale, size)
-        cv2.copyTo(color, cv2.compare(shape, 127, cv2.CMP_GT), self.pixels[y0:y1, x0:x1])
+        cv2.copyTo(color, cv2.threshold(shape, 127, 255, cv2.THRESH_BINARY)[1], self.pixels[y0:y1, x0:x1])
 
     def _clip(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
         left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
@@ -145,4 +145,4 @@ def _level(mips: Sequence[Array], span: tuple[float, float], uv: Array) -> int:
 
 
 def _fixed(uv: Array) -> Array:
-    return np.rint(uv.clip(-8000, 8000) * 2**_SHIFT).astype(np.int32)
+    return np.asarray(np.rint(uv.clip(-8000, 8000) * 2**_SHIFT).astype(np.int32))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.street.classes import CAR
-from frankensplit.data.street.light import Color, Light
+from frankensplit.data.street.light import Color, Light, dim
 from frankensplit.data.street.scene import Scene
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Faces of one car: points ``(N, 3)`` as (forward, up, left), where each begins, its normal and colour."""
+    """Faces of one car: points ``(N, 3)`` as (forward, up, left), their normals and colours."""
 
     points: Array
     starts: Array
@@ -120,7 +120,7 @@ class _Builder:
 
 def _lower(build: _Builder, shape: Shape, body: Color, light: Light) -> None:
     end, belt, wide, nose = shape.length, shape.belt, shape.width, shape.hood
-    dark: Color = tuple(0.35 * c for c in body)  # type: ignore[assignment]
+    dark = dim(body, 0.35)
     outline = [(-end, 0.25), (-end, belt - 0.1), (-end + 0.08, belt), (shape.brow, belt)]
     build.sides([*outline, (end - 0.12, nose), (end, nose - 0.12), (end, 0.25)], wide, body)
     build.sides([(-end, 0.22), (-end, 0.36), (end, 0.36), (end, 0.22)], wide + 0.005, dark)
@@ -225,7 +225,7 @@ def paint_car(scene: Scene, mesh: Mesh, across: float, along: float, heading: fl
     seams = scene.paint(mesh.colors[0], CAR, 0.5, distance)
     for part in mesh.parts:  # a silhouette first, so that no background shows through the seams
         scene.canvas.convex(cv2.convexHull(uv[part].astype(np.float32))[:, 0], seams)
-    for index, paint in zip(seen, paints):
+    for index, paint in zip(seen, paints, strict=True):
         scene.canvas.polygon(uv[mesh.starts[index] : mesh.starts[index + 1]], paint)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.street.classes import BUILDING
-from frankensplit.data.street.light import Color, Light
+from frankensplit.data.street.light import Color, Light, dim
 from frankensplit.data.street.textures import fractal, labelled
 
 Array = NDArray[Any]
@@ -134,7 +134,7 @@ class _Drawer:
     def door(self, center: float, base: float) -> None:
         color = SHOPS[int(self.rng.integers(len(SHOPS)))]
         self.rectangle(center - 13, base - 48, center + 13, base, self.frame)
-        self.rectangle(center - 10, base - 42, center + 10, base, tuple(0.8 * c for c in color))
+        self.rectangle(center - 10, base - 42, center + 10, base, dim(color, 0.8))
         self.glass(center - 7, base - 38, center + 7, base - 26)
 
     def shop(self, high: float) -> None:
@@ -142,15 +142,15 @@ class _Drawer:
         height, width = self.picture.shape[:2]
         color = SHOPS[int(self.rng.integers(len(SHOPS)))]
         top = height - high
-        self.rectangle(0, top, width, height, tuple(0.55 * c for c in color))
+        self.rectangle(0, top, width, height, dim(color, 0.55))
         panes = max(2, round(width / (1.9 * PX_M)))
         for pane in range(panes):
             x0, x1 = width * pane / panes + 4, width * (pane + 1) / panes - 4
             self.glass(x0, top + high * 0.3, x1, height - high * 0.12)
             for _ in range(4):  # goods on display
                 x, y = self.rng.uniform(x0, x1), height - high * self.rng.uniform(0.14, 0.42)
-                goods = tuple(self.rng.uniform(60, 220, 3).tolist())
-                self.rectangle(x, y - 5, min(x + 7, x1), y, goods)
+                red, green, blue = self.rng.uniform(60, 220, 3).tolist()
+                self.rectangle(x, y - 5, min(x + 7, x1), y, (red, green, blue))
         self.rectangle(0, top, width, top + high * 0.2, color)
         self._lettering(width, top + high * 0.06, top + high * 0.15, color)
         if self.rng.random() < 0.4:
@@ -168,7 +168,7 @@ class _Drawer:
 
     def cornice(self) -> None:
         width = self.picture.shape[1]
-        self.rectangle(0, 0, width, 5, tuple(0.85 * c for c in self.frame))
+        self.rectangle(0, 0, width, 5, dim(self.frame, 0.85))
         self.rectangle(0, 6, width, 7, (86, 82, 78))
         for x in (1.0, width - 3.0):  # a drain pipe or a party wall
             self.rectangle(x, 6, x + 1, self.picture.shape[0], (98, 94, 90))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.street.classes import BICYCLIST, PEDESTRIAN
-from frankensplit.data.street.light import Color
+from frankensplit.data.street.light import Color, dim
 from frankensplit.data.street.scene import Scene
 
 Array = NDArray[Any]
@@ -49,19 +49,22 @@ class Person:
     phase: float
 
 
+def _pick(rng: np.random.Generator, colors: tuple[Color, ...]) -> Color:
+    return colors[int(rng.integers(len(colors)))]
+
+
 def draw_person(rng: np.random.Generator) -> Person:
     """Draw a person's looks."""
-    pick = lambda colors: colors[int(rng.integers(len(colors)))]  # noqa: E731
     child = rng.random() < 0.1
     return Person(
         height=float(rng.uniform(1.1, 1.4) if child else rng.uniform(1.58, 1.9)),
-        top=pick(CLOTHES),
-        legs=CLOTHES[int(rng.integers(3))] if rng.random() < 0.7 else pick(CLOTHES),
-        skin=pick(SKIN),
-        hair=pick(HAIR),
+        top=_pick(rng, CLOTHES),
+        legs=CLOTHES[int(rng.integers(3))] if rng.random() < 0.7 else _pick(rng, CLOTHES),
+        skin=_pick(rng, SKIN),
+        hair=_pick(rng, HAIR),
         bag=bool(rng.random() < 0.4),
         helmet=bool(rng.random() < 0.5),
-        bicycle=pick(((150, 30, 30), (40, 42, 46), (40, 70, 130), (170, 172, 176))),
+        bicycle=_pick(rng, ((150, 30, 30), (40, 42, 46), (40, 70, 130), (170, 172, 176))),
         phase=float(rng.uniform(0, 2 * np.pi)),
     )
 
@@ -80,8 +83,8 @@ def _walking(person: Person, stride: float) -> list[Limb]:
     for side, hand in ((-1, back), (1, swing)):
         shoulder, elbow = (0.0, 0.79 * h, side * 0.13 * h), (hand * 0.35, 0.62 * h, side * 0.15 * h)
         wrist = (hand * 0.8 + 0.03, 0.5 * h, side * 0.14 * h)
-        limbs.append((shoulder, elbow, 0.068 * h, tuple(0.85 * c for c in person.top)))  # type: ignore[arg-type]
-        limbs.append((elbow, wrist, 0.058 * h, tuple(0.85 * c for c in person.top)))  # type: ignore[arg-type]
+        limbs.append((shoulder, elbow, 0.068 * h, dim(person.top, 0.85)))
+        limbs.append((elbow, wrist, 0.058 * h, dim(person.top, 0.85)))
     if person.bag:
         limbs.append(((-0.13 * h, 0.6 * h, 0.0), (-0.13 * h, 0.74 * h, 0.0), 0.16 * h, (60, 52, 46)))
     limbs += _trunk(person, (0.0, 0.52 * h, 0.0), (0.01 * h, 0.78 * h, 0.0))

@@ -19,6 +19,11 @@ Sprite = tuple[Array, Array]
 METAL: tuple[Color, ...] = ((92, 98, 100), (58, 62, 64), (132, 138, 140), (60, 84, 74))
 
 
+def _by(right: float, down: float) -> Array:
+    """A step in pixels."""
+    return np.array([right, down])
+
+
 @dataclass(frozen=True)
 class Item:
     """One standing thing: street coordinates, a drawing, and the height and width of its shadow."""
@@ -47,7 +52,7 @@ def tree(rng: np.random.Generator, sprites: list[Sprite], across: float, along: 
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
         color = scene.paint(tuple(bark), TREE, scene.light.facing, depth)
-        fork = foot - (0, (clear + 0.9) * scale)
+        fork = foot - _by(0, (clear + 0.9) * scale)
         half = np.array([trunk / 2 * scale, 0])
         scene.canvas.convex(
             np.array([foot - half * 1.25, foot + half * 1.25, fork + half * 0.7, fork - half * 0.7]), color
@@ -71,8 +76,8 @@ def lamp(rng: np.random.Generator, across: float, along: float) -> Item:
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
         color = scene.paint(metal, POLE, 0.95, depth)
-        top = foot - (0, high * scale)
-        scene.canvas.line(foot, foot - (0, 1.2 * scale), thick * 1.5 * scale, color)
+        top = foot - _by(0, high * scale)
+        scene.canvas.line(foot, foot - _by(0, 1.2 * scale), thick * 1.5 * scale, color)
         scene.canvas.line(foot, top, thick * scale, color)
         end = top + np.array([arm, -0.25]) * scale
         scene.canvas.line(top, end, thick * 0.7 * scale, color)
@@ -88,11 +93,11 @@ def bollard(rng: np.random.Generator, across: float, along: float) -> Item:
     high, color = rng.uniform(0.8, 1.1), METAL[int(rng.integers(len(METAL)))]
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
-        top = foot - (0, high * scale)
+        top = foot - _by(0, high * scale)
         scene.canvas.line(foot, top, 0.17 * scale, scene.paint(color, POLE, 0.8, depth))
-        band = foot - (0, high * 0.8 * scale)
+        band = foot - _by(0, high * 0.8 * scale)
         scene.canvas.line(
-            band, band - (0, 0.05 * scale), 0.19 * scale, scene.paint((214, 196, 96), POLE, 1.0, depth)
+            band, band - _by(0, 0.05 * scale), 0.19 * scale, scene.paint((214, 196, 96), POLE, 1.0, depth)
         )
 
     return Item(across, along, paint, (high, 0.2))
@@ -107,7 +112,7 @@ def sign(rng: np.random.Generator, across: float, along: float) -> Item:
     size = float(rng.uniform(0.33, 0.55))
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
-        top = foot - (0, high * scale)
+        top = foot - _by(0, high * scale)
         post = scene.paint((124, 128, 130), POLE, 0.9, depth)
         scene.canvas.line(foot, top, 0.09 * scale, post)
         board(scene, top, size * scale, depth, hue)
@@ -120,8 +125,8 @@ def _disc_sign(scene: Scene, top: Array, size: float, depth: float, hue: Color) 
     scene.canvas.disc(top, size * 0.74, scene.paint((236, 234, 228), SIGN, 1.0, depth))
     mark = scene.paint((36, 36, 40), SIGN, 1.0, depth)
     for shift in (-0.25, 0.25):
-        at = top + (shift * size, 0)
-        scene.canvas.line(at - (0, 0.3 * size), at + (0, 0.3 * size), 0.18 * size, mark)
+        at = top + _by(shift * size, 0)
+        scene.canvas.line(at - _by(0, 0.3 * size), at + _by(0, 0.3 * size), 0.18 * size, mark)
 
 
 def _blue_disc(scene: Scene, top: Array, size: float, depth: float, hue: Color) -> None:
@@ -138,7 +143,7 @@ def _triangle(scene: Scene, top: Array, size: float, depth: float, hue: Color) -
         corners = np.array([(0, -1.0), (0.95, 0.65), (-0.95, 0.65)]) * size * factor + top
         scene.canvas.convex(corners, scene.paint(color, SIGN, 1.0, depth))
     mark = scene.paint((36, 36, 40), SIGN, 1.0, depth)
-    scene.canvas.line(top - (0, 0.25 * size), top + (0, 0.3 * size), 0.16 * size, mark)
+    scene.canvas.line(top - _by(0, 0.25 * size), top + _by(0, 0.3 * size), 0.16 * size, mark)
 
 
 def _panel(scene: Scene, top: Array, size: float, depth: float, hue: Color) -> None:
@@ -146,7 +151,7 @@ def _panel(scene: Scene, top: Array, size: float, depth: float, hue: Color) -> N
 
 
 def _poster(scene: Scene, top: Array, size: float, depth: float, hue: Color) -> None:
-    _board(scene, top + (0, size), (size * 1.3, size * 2.0), depth, hue)
+    _board(scene, top + _by(0, size), (size * 1.3, size * 2.0), depth, hue)
 
 
 def _board(scene: Scene, at: Array, half: tuple[float, float], depth: float, color: Color) -> None:
@@ -164,7 +169,7 @@ def signal(rng: np.random.Generator, across: float, along: float) -> Item:
     phase, high = rng.uniform(0, 20), rng.uniform(2.6, 3.4)
 
     def paint(scene: Scene, foot: Array, scale: float, depth: float) -> None:
-        top = foot - (0, high * scale)
+        top = foot - _by(0, high * scale)
         scene.canvas.line(foot, top, 0.12 * scale, scene.paint((72, 76, 78), POLE, 0.9, depth))
         box = np.array([(-0.2, -0.55), (0.2, -0.55), (0.2, 0.55), (-0.2, 0.55)]) * scale + top
         scene.canvas.convex(box, scene.paint((30, 32, 32), SIGN, 1.0, depth))
@@ -176,6 +181,6 @@ def signal(rng: np.random.Generator, across: float, along: float) -> Item:
         ):
             up = {0: -0.33, 2: 0.0, 1: 0.33}[lamp_index]
             color = bright if lamp_index == state else dull
-            scene.canvas.disc(top + (0, up * scale), 0.13 * scale, scene.paint(color, SIGN, 1.0, depth))
+            scene.canvas.disc(top + _by(0, up * scale), 0.13 * scale, scene.paint(color, SIGN, 1.0, depth))
 
     return Item(across, along, paint, (high, 0.4))

@@ -43,8 +43,14 @@ def _gain(rng: np.random.Generator, exposure: float, warmth: float) -> Color:
     return exposure * (1 + warmth), exposure * (1 + float(rng.normal(0, 0.01))), exposure * (1 - warmth)
 
 
+def dim(color: Color, factor: float) -> Color:
+    """Multiply a colour."""
+    red, green, blue = color
+    return red * factor, green * factor, blue * factor
+
+
 def _mix(a: Color, b: Color, share: float) -> Color:
-    red, green, blue = (x + (y - x) * share for x, y in zip(a, b))
+    red, green, blue = (x + (y - x) * share for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
@@ -117,10 +123,10 @@ class Development:
         """Develop uint8 ``(H, W, 3)``; ``rng`` chooses this frame's noise."""
         height, width = rgb.shape[:2]
         soft = cv2.GaussianBlur(rgb, (5, 5), self._sigma)
-        dim = cv2.LUT(cv2.multiply(soft, self._vignette, scale=1 / 255), self._curve)
+        toned = cv2.LUT(cv2.multiply(soft, self._vignette, scale=1 / 255), self._curve)
         y, x = rng.integers(0, 64, 2)
-        noisy: Image = cv2.add(dim, self._noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
-        return noisy
+        noisy = cv2.add(toned, self._noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        return np.asarray(noisy, np.uint8)
 
 
 def _vignette(height: int, width: int, strength: float) -> Image:
@@ -131,4 +137,4 @@ def _vignette(height: int, width: int, strength: float) -> Image:
 
 def _curve(light: Light) -> Image:
     level = np.linspace(0, 1, 256)[:, None] * np.array(light.gain)
-    return np.rint(255 * np.clip(level, 0, 1) ** light.gamma).astype(np.uint8)[None]
+    return np.asarray(np.rint(255 * np.clip(level, 0, 1) ** light.gamma)[None], np.uint8)

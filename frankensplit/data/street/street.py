@@ -14,7 +14,7 @@ from frankensplit.data.street.canvas import SUPERSAMPLING, Camera, Canvas
 from frankensplit.data.street.light import Development, draw_light
 from frankensplit.data.street.scene import FAR_M, Bend, Scene
 from frankensplit.data.street.textures import Layout
-from frankensplit.data.street.traffic import Traffic
+from frankensplit.data.street.traffic import Thing, Traffic
 from frankensplit.data.street.world import SECTION_M, Section, World, draw_density
 
 Array = NDArray[Any]
@@ -85,8 +85,8 @@ class Street:
 
     def _draw_things(self, scene: Scene, sections: list[Section]) -> None:
         """Draw what stands or moves before the houses, far to near."""
-        things = [(item.along, item.draw) for s in sections for item in s.items]
-        things += [(along, draw) for along, draw in self.traffic.things(scene, sections)]
+        things: list[Thing] = [(item.along, item.draw) for s in sections for item in s.items]
+        things += self.traffic.things(scene, sections)
         for _, draw in sorted(things, key=lambda thing: -thing[0]):
             draw(scene)
 

@@ -81,7 +81,7 @@ def _asphalt(rng: np.random.Generator, rows: int, columns: int) -> Array:
         color[y : y + high, x : x + wide] *= rng.uniform(0.78, 0.95)
         cv2.circle(color, (int(rng.integers(columns)), int(rng.integers(rows))), 4, (tone * 0.78,) * 3, -1)
     for _ in range(3):  # cracks
-        walk = np.cumsum(rng.normal(0, 1.2, (40, 2)) + (0, 2), axis=0) + rng.uniform(0, columns, 2)
+        walk = np.cumsum(rng.normal((0, 2), 1.2, (40, 2)), axis=0) + rng.uniform(0, columns, 2)
         cv2.polylines(color, [walk.astype(np.int32)], False, (tone * 0.7,) * 3)
     return np.dstack([color, np.full((rows, columns), ROAD)])
 
@@ -110,8 +110,7 @@ def _markings(rng: np.random.Generator, picture: Array, across: Array, layout: L
     dash = float(rng.choice([4.0, 6.0, 8.0]))
     lines = [(across < 0.07, (z % dash < dash * rng.uniform(0.35, 0.66)), white)]
     if layout.yellow:
-        for inset in (0.28, 0.52):
-            lines.append((np.abs(across - layout.road + inset) < 0.06, z >= 0, yellow))
+        lines += [(np.abs(across - layout.road + inset) < 0.06, z >= 0, yellow) for inset in (0.28, 0.52)]
     elif layout.road > 5.2:
         lines.append((np.abs(across - layout.road + 2.2) < 0.06, z >= 0, white))
     for columns, rows, color in lines:
@@ -166,8 +165,10 @@ def _bare(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
         end = x + length * np.cos(angle), y + length * np.sin(angle)
         cv2.line(alpha, (int(x), int(y)), (int(end[0]), int(end[1])), 255, max(1, round(thick)), cv2.LINE_AA)
         if length > size * 0.045:
-            for turn in rng.normal((-0.45, 0.0, 0.45), 0.2):
-                boughs.append((*end, angle + turn, length * rng.uniform(0.6, 0.8), thick * 0.62))
+            turns, shorter = rng.normal((-0.45, 0.0, 0.45), 0.2), rng.uniform(0.6, 0.8, 3)
+            boughs += [
+                (*end, angle + t, length * s, thick * 0.62) for t, s in zip(turns, shorter, strict=True)
+            ]
     return labelled(bark, TREE), alpha
 
 

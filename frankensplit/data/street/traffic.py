@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What moves: endless streams of cars, people and bicycles, each member drawn from the seed and its number."""
+"""What moves: endless streams of cars, people and bicycles, each member a function of seed and number."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Traffic:
         if key not in self._cache:
             rng = np.random.default_rng((self.seed, 10 + stream.number, member % 2**32))
             draw = partial(draw_car, light=self.light) if stream.number < 2 else draw_person
-            who: Mesh | Person = draw(rng)  # type: ignore[operator]
+            who: Mesh | Person = draw(rng)
             self._cache[key] = who, float(rng.uniform(-1, 1)), float(rng.uniform(-0.42, 0.42))
         return self._cache[key]
 

@@ -75,7 +75,7 @@ class House:
 
 @dataclass(frozen=True)
 class Lot:
-    """A piece of one side of the street: perhaps a house, what stands behind, and its border to the pavement."""
+    """A piece of one side of the street: a house or a garden, and its border to the pavement."""
 
     side: int
     start: float
@@ -188,8 +188,8 @@ class World:
                     items.append(sign(rng, x, z + 2.5))
                 if rng.random() < density.bollards:
                     items.extend(bollard(rng, x, z + 1.6 * step) for step in range(4))
-            for place in (4.0, 28.0):
-                items.append(lamp(rng, side * (kerb + 0.1), begin + place + (10.0 if side > 0 else 0.0)))
+            places = (14.0, 38.0) if side > 0 else (4.0, 28.0)
+            items += [lamp(rng, side * (kerb + 0.1), begin + place) for place in places]
             if junction is not None:
                 items.append(signal(rng, side * kerb, junction - 1.5))
                 items.append(signal(rng, side * kerb, junction + 10.5))
