@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
 from launch import LaunchContext
-
-# The first name is read up to Jazzy, the second from Kilted on.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
@@ -41,7 +38,7 @@ def start(node: NodeLaunch, params_file: str = "params_file") -> OpaqueFunction:
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str) -> Node:
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
-    file = values[params_file] or _installed(node.config_file)
+    file = values[params_file] or str(_installed(node.config_file))
     parameters = {name: _plain(value) for name, value in node.parameters(values).items()}
     return Node(
         package=PACKAGE,
@@ -51,22 +48,20 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str) -> Node:
         parameters=[file, parameters],
         remappings=node.remappings(values),
         ros_arguments=["--log-level", values["log_level"]],
-        additional_env=profile_environment(values["dds_profile"]),
+        additional_env=_profile(values["dds_profile"]),
         output="screen",
         emulate_tty=True,
     )
 
 
-def profile_environment(dds_profile: str) -> dict[str, str]:
-    """Name the Fast DDS profile in each variable that is not set already."""
+def _profile(dds_profile: str) -> dict[str, str]:
     if dds_profile == "none":
         return {}
-    path = dds_profile or _installed("fastdds.xml")
-    return {name: path for name in PROFILE_VARIABLES if name not in os.environ}
+    return profile_environment(Path(dds_profile) if dds_profile else _installed("fastdds.xml"))
 
 
-def _installed(config_file: str) -> str:
-    return str(Path(get_package_share_directory(PACKAGE)) / "config" / config_file)
+def _installed(config_file: str) -> Path:
+    return Path(get_package_share_directory(PACKAGE)) / "config" / config_file
 
 
 def _plain(value: object) -> object:

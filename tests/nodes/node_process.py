@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node in a process of its own, as a robot runs it, with its log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from fs_common.node_launch import NodeLaunch
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60.0
+
+# A child of a process that runs ROS wheels must find its libraries by itself.
+NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
+
+
+class NodeProcess:
+    """Start a node by its launch table; ``values`` are launch arguments as text."""
+
+    def __init__(self, node: NodeLaunch, log: Path, **values: str) -> None:
+        self.log_path = log
+        environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                node.command(values), cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def log(self) -> str:
+        """What the node has said so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def wait_ready(self) -> NodeProcess:
+        """Wait until the node says that it is ready."""
+        deadline = time.monotonic() + PATIENCE_S
+        while "ready: " not in self.log:
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log}"
+            assert time.monotonic() < deadline, f"not ready:\n{self.log}"
+            time.sleep(0.05)
+        return self
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit status."""
+        return self.process.wait(PATIENCE_S)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(how)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it without mercy, if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE_S)
