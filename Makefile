@@ -69,6 +69,6 @@ $(DONE)/messages: $(DONE)/packages $(INTERFACES) scripts/build_messages.sh
 
 $(DONE)/package: $(DONE)/packages $(PACKAGE)
 	@echo "--- frankensplit itself, with its C coder (10 s)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-build-isolation --no-deps \
 		--config-settings editable_mode=compat --editable .  # the folder itself on the path, as mypy wants it
 	@touch $@

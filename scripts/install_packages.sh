@@ -6,7 +6,7 @@ python=$1/bin/python
 ros=$2
 
 say() { printf '%s\n' "--- $*"; }
-install() { "$python" -m pip install --quiet --disable-pip-version-check "$@"; }
+install() { "$python" -m pip install --quiet --quiet --disable-pip-version-check "$@"; }
 
 # The compiled packages of a sourced ROS 2 decide which numpy can be imported beside them.
 numpy=2
