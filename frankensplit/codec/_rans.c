@@ -208,33 +208,57 @@ static verdict_t pop_outlier(decoder_t *decoder, int64_t top, int64_t *value)
     return WHOLE;
 }
 
-/* For each bucket of 256 positions the slot of its first one. */
-static void fill_buckets(uint16_t *buckets, const int32_t *row)
+/* A row made ready: its likeliest slot, and for each bucket of 256 positions the slot of the first one. */
+typedef struct {
+    const int32_t *cdf;
+    int32_t likeliest, start, frequency;
+    uint16_t first_slots[BUCKETS];
+} row_t;
+
+static void prepare_row(row_t *row, const int32_t *cdf, int32_t top)
 {
-    int slot = 0;
-    for (int bucket = 0; bucket < BUCKETS; bucket++) {
-        while (row[slot + 1] <= bucket << BUCKET_BITS)
+    int32_t slot = 0;
+    for (int32_t bucket = 0; bucket < BUCKETS; bucket++) {
+        while (cdf[slot + 1] <= bucket << BUCKET_BITS)
             slot++;
-        buckets[bucket] = (uint16_t)slot;
+        row->first_slots[bucket] = (uint16_t)slot;
     }
+    row->cdf = cdf;
+    row->likeliest = row->start = row->frequency = 0;
+    for (slot = 0; slot <= top; slot++)
+        if (cdf[slot + 1] - cdf[slot] > row->frequency) {
+            row->likeliest = slot;
+            row->start = cdf[slot];
+            row->frequency = cdf[slot + 1] - cdf[slot];
+        }
+}
+
+/* Removes the slot on top and returns it; refill() must follow. Trying the likeliest slot first lets the processor
+ * guess it and go on rather than wait for the table: half the time at the usual half bit a symbol. */
+static inline int32_t pop_slot(decoder_t *decoder, const row_t *row)
+{
+    int32_t position = (int32_t)(decoder->state & (SLOT_TOTAL - 1));
+    uint64_t above = decoder->state >> SLOT_BITS;
+    if ((uint32_t)(position - row->start) < (uint32_t)row->frequency) {
+        decoder->state = (uint64_t)row->frequency * above + (uint64_t)(position - row->start);
+        return row->likeliest;
+    }
+    int32_t slot = row->first_slots[position >> BUCKET_BITS];
+    while (row->cdf[slot + 1] <= position)
+        slot++;
+    decoder->state = (uint64_t)(row->cdf[slot + 1] - row->cdf[slot]) * above + (uint64_t)(position - row->cdf[slot]);
+    return slot;
 }
 
 /* Pops a channel; *done is the number of its symbols that are whole. */
-static verdict_t pop_plane(decoder_t *shared, int32_t *symbols, Py_ssize_t count, const int32_t *row, int64_t top,
+static verdict_t pop_plane(decoder_t *shared, int32_t *symbols, Py_ssize_t count, const row_t *row, int32_t top,
                            int64_t offset, Py_ssize_t *done)
 {
-    uint16_t buckets[BUCKETS];
-    fill_buckets(buckets, row);
     decoder_t decoder = *shared;
     verdict_t verdict = WHOLE;
     Py_ssize_t i = 0;
     for (; i < count; i++) {
-        int32_t position = (int32_t)(decoder.state & (SLOT_TOTAL - 1));
-        int64_t value = buckets[position >> BUCKET_BITS];
-        while (row[value + 1] <= position)
-            value++;
-        uint64_t frequency = (uint64_t)(row[value + 1] - row[value]);
-        decoder.state = frequency * (decoder.state >> SLOT_BITS) + (uint64_t)(position - row[value]);
+        int64_t value = pop_slot(&decoder, row);
         verdict = refill(&decoder) ? WHOLE : ENDED;
         if (value == top && verdict == WHOLE)
             verdict = pop_outlier(&decoder, top, &value);
@@ -252,10 +276,12 @@ static verdict_t pop_all(decoder_t *decoder, int32_t *symbols, Py_ssize_t plane,
 {
     *done = 0;
     for (Py_ssize_t channel = 0; channel < tables->channels; channel++) {
+        row_t row;
         Py_ssize_t done_here;
-        verdict_t verdict = pop_plane(decoder, symbols + channel * plane, plane,
-                                      tables->cdf + channel * tables->width, tables->sizes[channel] - 2,
-                                      tables->offsets[channel], &done_here);
+        int32_t top = tables->sizes[channel] - 2;
+        prepare_row(&row, tables->cdf + channel * tables->width, top);
+        verdict_t verdict = pop_plane(decoder, symbols + channel * plane, plane, &row, top, tables->offsets[channel],
+                                      &done_here);
         *done += done_here;
         if (verdict != WHOLE)
             return verdict;
