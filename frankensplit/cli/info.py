@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``frankensplit info BUNDLE``: what a bundle or codec holds, with every hash verified."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frankensplit.bundle import Bundle, Codec, find_bundle, sha256_of
+from frankensplit.cli import FINDING
+from frankensplit.cli.common import add_json, write_json
+from frankensplit.errors import BundleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CODEC_FILES = {"encoder.onnx": "encoder_sha256", "tables.npz": "tables_sha256"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("bundle", help="folder or installed name of a bundle, or a codec folder")
+    add_json(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print what the folder holds; return 1 if a file is missing or changed."""
+    from rich.console import Console
+
+    console = Console(stderr=args.json == "-")
+    path = find_bundle(args.bundle)
+    files = check_files(path)
+    result: dict[str, Any] = {"path": str(path), "files": files}
+    whole = all(file["state"] == "ok" for file in files.values())
+    if whole:
+        result |= describe(path)
+        _print_description(console, result)
+    _print_files(console, files)
+    write_json(result, args.json)
+    return 0 if whole else FINDING
+
+
+def check_files(path: Path) -> dict[str, dict[str, Any]]:
+    """Compare each listed file of a bundle or codec folder with its hash.
+
+    Returns:
+        By name: ``bytes``, ``sha256`` (as found; None where the file is missing), ``state``: ok, changed or missing.
+
+    Raises:
+        BundleError: the folder has no readable list of files.
+    """
+    return {name: _check_file(path / name, expected) for name, expected in _listed(path).items()}
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a whole bundle or codec is, as ``--json`` writes it.
+
+    Raises:
+        BundleError: it is of an unknown format or its parts do not belong together.
+    """
+    if not (path / "manifest.json").exists():
+        return {"codec": _describe_codec(Codec.open(path))}
+    bundle = Bundle.open(path)
+    heads = {name: bundle.labels[name]["classes"] for name in bundle.server["heads"]}
+    return {
+        "bundle": bundle.name,
+        "codec": _describe_codec(bundle.codec),
+        "server": bundle.server,
+        "heads": heads,
+        "card": (path / "card.md").read_text(encoding="utf-8"),
+    }
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Return the expected hash of each file."""
+    source = next(
+        (p for p in (path / "manifest.json", path / "codec.json") if p.exists()), path / "manifest.json"
+    )
+    try:
+        listed = json.loads(source.read_text(encoding="utf-8"))
+        if source.name == "manifest.json":
+            return dict(listed["files"])
+        return {name: listed[key] for name, key in CODEC_FILES.items()}
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise BundleError(
+            f"{source} lists no files ({type(err).__name__}: {err}); give a bundle or codec"
+        ) from err
+
+
+def _check_file(path: Path, expected: str) -> dict[str, Any]:
+    if not path.is_file():
+        return {"bytes": 0, "sha256": None, "state": "missing"}
+    found = sha256_of(path)
+    return {"bytes": path.stat().st_size, "sha256": found, "state": "ok" if found == expected else "changed"}
+
+
+def _describe_codec(codec: Codec) -> dict[str, Any]:
+    from frankensplit.evaluation.encoder_cost import encoder_cost
+
+    geometry = codec.geometry(codec.nominal_height, codec.nominal_width)
+    cost = encoder_cost(codec.encoder_path, geometry.padded_height, geometry.padded_width)
+    return {
+        "id": codec.id_hex,
+        "format": codec.manifest["format"],
+        "encoder": codec.manifest["encoder"],
+        "parameters": cost.parameters if cost else None,
+        "macs_a_frame": cost.macs if cost else None,
+        "nominal_height": codec.nominal_height,
+        "nominal_width": codec.nominal_width,
+        "latent_shape": codec.latent_shape(codec.nominal_height, codec.nominal_width),
+        "robot_bytes": sum(p.stat().st_size for p in codec.path.iterdir() if p.is_file()),
+    }
+
+
+def _print_description(console: Console, result: dict[str, Any]) -> None:
+    from rich.markdown import Markdown
+    from rich.table import Table
+
+    table = Table(title=result.get("bundle", "codec"), show_header=False)
+    for name, value in (*_codec_lines(result["codec"]), *_server_lines(result)):
+        table.add_row(name, value)
+    console.print(table)
+    _, _, figures = result.get("card", "").partition("## Figures\n")
+    if figures.strip():
+        console.print(Markdown(figures))
+
+
+def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
+    unknown = "unknown (install onnx to count)"
+    parameters = unknown if codec["parameters"] is None else f"{codec['parameters']:,}"
+    macs = unknown if codec["macs_a_frame"] is None else f"{codec['macs_a_frame'] / 1e6:,.0f} M a frame"
+    channels, rows, columns = codec["latent_shape"]
+    return [
+        ("codec", f"{codec['id']} ({codec['format']})"),
+        ("encoder", f"{codec['encoder']}, {parameters} parameters, {macs}"),
+        ("nominal size", f"{codec['nominal_width']}x{codec['nominal_height']}"),
+        ("latent", f"{channels} channels of {columns}x{rows}"),
+        ("needed on the robot", _size(codec["robot_bytes"])),
+    ]
+
+
+def _server_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
+    if "server" not in result:
+        return []
+    server = result["server"]
+    parts = [("backbone", server["backbone"]["model"]), ("blueprint", server["blueprint"]["family"])]
+    heads = [(f"head {name}", ", ".join(classes)) for name, classes in result["heads"].items()]
+    return [*parts, *heads]
+
+
+def _print_files(console: Console, files: dict[str, dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title="files")
+    for column, justify in (("file", "left"), ("size", "right"), ("SHA-256", "left"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for name, file in files.items():
+        digest = (file["sha256"] or "")[:16]
+        style = None if file["state"] == "ok" else "bold red"
+        table.add_row(name, _size(file["bytes"]), digest, file["state"], style=style)
+    console.print(table)
+
+
+def _size(count: int) -> str:
+    return f"{count:,} B" if count < 10_000 else f"{count / 1000:,.0f} kB"

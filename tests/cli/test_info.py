@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``frankensplit info`` says what a bundle is, and finds each file that changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny_codec import CHANNELS, write_codec, write_encoder
+
+from frankensplit.bundle import Codec, write_manifest
+from frankensplit.cli import main
+from frankensplit.evaluation.encoder_cost import encoder_cost
+
+LABELS = {"segmentation": {"classes": ["Sky", "Road"]}, "presence": {"classes": ["Road"]}}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """Write a bundle whose server parts are small files of any content: info does not build networks."""
+    path = tmp_path / "lane"
+    codec = Codec.open(write_codec(path / "codec"))
+    (path / "server").mkdir()
+    for part in ("blueprint", "backbone", "heads"):
+        (path / "server" / f"{part}.safetensors").write_bytes(part.encode())
+    (path / "labels.json").write_text(json.dumps(LABELS), encoding="utf-8")
+    (path / "card.md").write_text(
+        "# lane\n\n## Figures\n| codec | bytes |\n|---|---|\n| ours | 4321 |\n", encoding="utf-8"
+    )
+    server = {
+        "backbone": {"model": "convnext_atto", "arguments": {}},
+        "blueprint": {"family": "convnext", "arguments": {}},
+        "heads": list(LABELS),
+    }
+    write_manifest(path, {"name": "lane", "codec_id": codec.id_hex, "server": server})
+    return path
+
+
+def told(path, tmp_path) -> tuple[int, dict]:
+    out = tmp_path / "info.json"
+    status = main(["info", str(path), "--json", str(out)])
+    return status, json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_a_bundle_is_described(bundle, tmp_path, capsys):
+    status, info = told(bundle, tmp_path)
+    assert status == 0
+    assert info["bundle"] == "lane" and info["heads"] == {
+        name: known["classes"] for name, known in LABELS.items()
+    }
+    codec = info["codec"]
+    assert codec["id"] == Codec.open(bundle).id_hex
+    assert codec["latent_shape"] == [CHANNELS, 48, 60]
+    assert (codec["nominal_width"], codec["nominal_height"]) == (480, 360)
+    assert codec["parameters"] == CHANNELS * 3 * 8 * 8
+    assert codec["macs_a_frame"] == codec["parameters"] * 48 * 60
+    assert codec["robot_bytes"] == sum(p.stat().st_size for p in (bundle / "codec").iterdir())
+    assert {file["state"] for file in info["files"].values()} == {"ok"}
+    assert info["files"]["server/heads.safetensors"]["bytes"] == len(b"heads")
+    text = capsys.readouterr().out
+    for said in ("lane", codec["id"], "480x360", "convnext_atto", "Sky, Road", "4321", "tables.npz"):
+        assert said in text
+
+
+def test_a_codec_alone_is_described(bundle, tmp_path, capsys):
+    status, info = told(bundle / "codec", tmp_path)
+    assert status == 0 and set(info) == {"path", "files", "codec"}
+    assert set(info["files"]) == {"encoder.onnx", "tables.npz"}
+    assert "480x360" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["card.md", "codec/tables.npz", "server/backbone.safetensors"])
+def test_a_changed_file_is_found_and_named(bundle, tmp_path, capsys, name):
+    with (bundle / name).open("ab") as file:
+        file.write(b"x")
+    status, info = told(bundle, tmp_path)
+    assert status == 1
+    assert [file for file, found in info["files"].items() if found["state"] != "ok"] == [name]
+    assert info["files"][name]["state"] == "changed"
+    assert "changed" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_found(bundle, tmp_path):
+    (bundle / "labels.json").unlink()
+    status, info = told(bundle, tmp_path)
+    assert status == 1 and info["files"]["labels.json"] == {"bytes": 0, "sha256": None, "state": "missing"}
+
+
+def test_json_on_standard_output_is_nothing_but_json(bundle, capsys):
+    assert main(["info", str(bundle), "--json", "-"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["bundle"] == "lane" and "lane" in streams.err
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"files": 3}'])
+def test_a_folder_that_is_no_bundle(bundle, capsys, manifest):
+    (bundle / "manifest.json").write_text(manifest, encoding="utf-8")
+    assert main(["info", str(bundle)]) == 1
+    assert "manifest.json" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_nowhere(capsys):
+    assert main(["info", "no-such-bundle"]) == 1
+    assert "no-such-bundle" in capsys.readouterr().err
+
+
+def test_wrong_usage():
+    with pytest.raises(SystemExit) as exit_:
+        main(["info"])
+    assert exit_.value.code == 2
+
+
+def test_cost_by_hand(tmp_path):
+    cost = encoder_cost(write_encoder(tmp_path / "encoder.onnx"), 64, 96)
+    assert cost is not None
+    assert (cost.parameters, cost.macs) == (3 * 3 * 8 * 8, 3 * 3 * 8 * 8 * 8 * 12)
