@@ -57,7 +57,7 @@ def write_codec(folder: Path, **encoder) -> Path:
         "stride": 8,
         "multiple": 32,
         "channels": CHANNELS,
-        "encoder": {"name": "tiny"},
+        "encoder": "tiny",
     }
     (folder / "codec.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
