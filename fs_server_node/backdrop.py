@@ -33,4 +33,4 @@ class Backdrop:
         image = self._images.get(stamp_ns(header.stamp))
         if image is None or (image.height, image.width) != (height, width):
             return np.zeros((height, width, 3), np.uint8)
-        return builtin_to_rgb(image).copy()
+        return builtin_to_rgb(image)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -14,7 +15,6 @@ from sensor_msgs.msg import Image
 from frankensplit.bundle import CODEC_FORMAT, Bundle
 from frankensplit.errors import PacketError
 from frankensplit.inference.overlay import draw_overlay
-from frankensplit.inference.predictor import Prediction, Predictor
 from frankensplit.results import Result
 from fs_common.declare import declare, read, refuse_when
 from fs_common.diagnostics import Diagnostics
@@ -29,6 +29,9 @@ from fs_server_node.outputs import Outputs
 from fs_server_node.parameters import ALL_HEADS, ServerParameters
 from fs_server_node.report import frame_report
 from fs_server_node.robot import Robot, prefix_of
+
+if TYPE_CHECKING:
+    from frankensplit.inference.predictor import Prediction, Predictor
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,10 @@ class ServerNode(Node):
     def __init__(self) -> None:
         super().__init__("server")
         chosen = declare(self, ServerParameters)
-        self._bundle = Bundle.open(chosen.bundle)
-        self._predictor = Predictor(self._bundle, device=chosen.device, threads=chosen.threads)
-        refuse_when(self, "heads", self._heads_problem)
         refuse_when(self, "latent_topics", _topics_problem)
+        self._bundle = Bundle.open(chosen.bundle)
+        self._predictor = _open_predictor(self._bundle, chosen)
+        refuse_when(self, "heads", self._heads_problem)
         self._robots = {topic: self._make_robot(topic, chosen) for topic in chosen.latent_topics}
         self._worker = NewestWins[Arrival](self._work, "predict")
         for robot in self._robots.values():
@@ -68,7 +71,7 @@ class ServerNode(Node):
 
     def _make_robot(self, topic: str, chosen: ServerParameters) -> Robot:
         outputs = Outputs(self, prefix_of(topic), self._predictor.heads, chosen)
-        outputs.publish_labels(self._now(), chosen.score_threshold)
+        outputs.publish_labels(self._now(), self._thresholds(chosen))
         stream = Stream(self, topic, lambda: not self._chosen().lazy or outputs.listened())
         return Robot(topic, outputs, stream)
 
@@ -97,13 +100,19 @@ class ServerNode(Node):
             raise PacketError(
                 f"latent has format {latent.format!r}, expected {CODEC_FORMAT!r}: update both sides"
             )
-        prediction = self._predictor.predict(latent.data, self._heads_to_run(robot, chosen))
-        score = chosen.score_threshold
-        results = {name: at_least(result, score) for name, result in prediction.results.items()}
+        thresholds = self._thresholds(chosen)
+        prediction = self._predictor.predict(bytes(latent.data), self._heads_to_run(robot, chosen))
+        results = {name: at_least(result, thresholds[name]) for name, result in prediction.results.items()}
+        robot.outputs.publish_labels(self._now(), thresholds)
         robot.outputs.publish_results(latent.header, results)
         self._account(robot, arrival, prediction)
         if robot.outputs.wants_overlay():
             self._draw(robot, latent, prediction, results)
+
+    def _thresholds(self, chosen: ServerParameters) -> dict[str, float]:
+        asked = chosen.score_threshold
+        heads = self._predictor.heads.values()
+        return {head.name: asked if asked and head.kind == "boxes" else head.threshold for head in heads}
 
     def _heads_to_run(self, robot: Robot, chosen: ServerParameters) -> list[str]:
         active = list(self._predictor.heads) if ALL_HEADS in chosen.heads else list(chosen.heads)
@@ -118,8 +127,8 @@ class ServerNode(Node):
     def _draw(
         self, robot: Robot, latent: CompressedLatent, prediction: Prediction, results: Mapping[str, Result]
     ) -> None:
-        packet = prediction.packet
-        rgb = robot.backdrop.for_frame(latent.header, packet.source_height, packet.source_width)
+        size = prediction.packet.source_height, prediction.packet.source_width
+        rgb = robot.backdrop.for_frame(latent.header, *size)
         robot.outputs.publish_overlay(latent.header, draw_overlay(rgb, results, self._bundle.labels))
 
     def _chosen(self) -> ServerParameters:
@@ -132,6 +141,13 @@ class ServerNode(Node):
         known = (ALL_HEADS, *self._predictor.heads)
         unknown = [name for name in heads if name not in known]
         return f"heads names {', '.join(unknown)}: this bundle has {', '.join(known)}" if unknown else None
+
+
+def _open_predictor(bundle: Bundle, chosen: ServerParameters) -> Predictor:
+    # Torch takes seconds to import: only once parameters and bundle are known to be good.
+    from frankensplit.inference.predictor import Predictor
+
+    return Predictor(bundle, device=chosen.device, threads=chosen.threads)
 
 
 def _on_image(robot: Robot, image: Image) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -14,13 +15,15 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from frankensplit.inference.predictor import HeadInfo
 from frankensplit.results import Result
 from fs_common.images import image_message
 from fs_common.qos import keep_last, latched
 from fs_msgs.msg import FrameReport
 from fs_server_node.messages import MESSAGE_OF_KIND, label_info, result_message, topic_of
 from fs_server_node.parameters import ServerParameters
+
+if TYPE_CHECKING:
+    from frankensplit.inference.predictor import HeadInfo
 
 
 class Outputs:
@@ -35,6 +38,7 @@ class Outputs:
         self._report = node.create_publisher(FrameReport, f"{prefix}report", qos)
         self._results: dict[str, Publisher] = {}
         self._labels: dict[str, Publisher] = {}
+        self._latched: dict[str, float] = {}  # thresholds as last published
         for name, head in heads.items():
             kind = MESSAGE_OF_KIND[head.kind]
             self._results[name] = node.create_publisher(kind, prefix + topic_of(name, head.kind), qos)
@@ -55,11 +59,12 @@ class Outputs:
         """Tell whether anybody subscribes to the overlay."""
         return self._overlay.get_subscription_count() > 0
 
-    def publish_labels(self, stamp: Time, score_threshold: float) -> None:
-        """Latch the class names of every head and the score from which on one counts."""
+    def publish_labels(self, stamp: Time, thresholds: Mapping[str, float]) -> None:
+        """Latch the class names of every head and the score from which on one counts, where that is new."""
         for name, head in self._heads.items():
-            threshold = max(head.threshold, score_threshold) if head.kind == "boxes" else head.threshold
-            self._labels[name].publish(label_info(Header(stamp=stamp), head.classes, threshold))
+            if self._latched.get(name) != thresholds[name]:
+                self._latched[name] = thresholds[name]
+                self._labels[name].publish(label_info(Header(stamp=stamp), head.classes, thresholds[name]))
 
     def publish_results(self, header: Header, results: Mapping[str, Result]) -> None:
         """Publish each head's result under the image's header."""

@@ -22,7 +22,7 @@ class ServerParameters(CommonParameters):
     heads: tuple[str, ...] = parameter((ALL_HEADS,), "Heads to run by name, or all", changeable=True)
     score_threshold: float = parameter(
         0.0,
-        "Leave out detections that score less; 0 keeps all that the head gives",
+        "Score from which a detection is published; 0 takes the threshold of the bundle",
         limits=(0.0, 1.0),
         changeable=True,
     )

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from builtin_interfaces.msg import Time
 
-from frankensplit.inference.predictor import Prediction
 from fs_common.meter import Totals
 from fs_common.times import elapsed_ms
 from fs_msgs.msg import CompressedLatent, FrameReport
+
+if TYPE_CHECKING:
+    from frankensplit.inference.predictor import Prediction
 
 
 def frame_report(
