@@ -130,7 +130,11 @@ def _print_description(console: Console, result: dict[str, Any]) -> None:
 def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
     unknown = "unknown (install onnx to count)"
     parameters = unknown if codec["parameters"] is None else f"{codec['parameters']:,}"
-    macs = unknown if codec["macs_a_frame"] is None else f"{codec['macs_a_frame'] / 1e6:,.0f} M multiply-accumulates a frame"
+    macs = (
+        unknown
+        if codec["macs_a_frame"] is None
+        else f"{codec['macs_a_frame'] / 1e6:,.0f} M multiply-accumulates a frame"
+    )
     channels, rows, columns = codec["latent_shape"]
     return [
         ("codec", f"{codec['id']} ({codec['format']})"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -88,6 +89,22 @@ def test_plain_encodings(encoding):
     pixels, data, step = sent(encoding)
     places = PLACES[encoding.rstrip("0123456789")]
     np.testing.assert_array_equal(converted(data, encoding, step), scaled(pixels)[..., places])
+
+
+with np.load(Path(__file__).parents[1] / "fixtures" / "cv_bridge.npz") as archive:
+    CV_BRIDGE = dict(archive)  # made by make_cv_bridge.py beside it
+
+
+@pytest.mark.parametrize("encoding", sorted({name.partition(".")[0] for name in CV_BRIDGE}))
+def test_values_are_those_of_cv_bridge(encoding):
+    data, expected = CV_BRIDGE[f"{encoding}.data"], CV_BRIDGE[f"{encoding}.rgb"]
+    height, width = expected.shape[:2]
+    found = to_rgb(data, height=height, width=width, encoding=encoding, step=data.size // height)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_cv_bridge_was_asked_for_every_encoding_that_it_knows():
+    assert set(ENCODINGS) - {name.partition(".")[0] for name in CV_BRIDGE} == {"uyvy", "yuyv", "yuv422_yuy2"}
 
 
 @pytest.mark.parametrize("encoding", YUV)
