@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera images in at one process, predictions out of another, with a robot's troubles on the way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from node_process import NodeProcess
+from numpy.typing import NDArray
+from observer import Observer, Recording
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from street_frames import street_frame
+
+from fs_common.images import image_message
+from fs_common.times import stamp_ns
+from fs_edge_node.launch_table import EDGE
+from fs_msgs.msg import FrameReport
+from fs_server_node.launch_table import SERVER
+
+LOOKS = 6
+CLASSES = 11
+MIOU_FLOOR = 40.0
+
+
+class Camera:
+    """Show looks at the street in turn, stamped by the clock; remember which stamp shows which."""
+
+    def __init__(self, observer: Observer, topic: str) -> None:
+        self.shown: dict[int, int] = {}
+        self._observer = observer
+        self._publisher = observer.publisher(Image, topic)
+
+    def shoot(self) -> None:
+        """Publish the next look."""
+        stamp = self._observer.node.get_clock().now().to_msg()
+        look = len(self.shown) % LOOKS
+        self.shown[stamp_ns(stamp)] = look
+        rgb = street_frame(look).rgb
+        self._publisher.publish(image_message(Header(stamp=stamp, frame_id="front_optical"), rgb, "rgb8"))
+
+
+def pixels(message: Image) -> NDArray[np.uint8]:
+    """Read a mono8 image."""
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
+
+
+def mean_iou(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> float:
+    """Give the mIoU of (truth, prediction) in points, over classes that occur, void left out."""
+    matrix = np.zeros((CLASSES, CLASSES))
+    for truth, predicted in pairs:
+        valid = truth < CLASSES
+        cells = truth[valid].astype(int) * CLASSES + predicted[valid]
+        matrix += np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+    return float(100 * np.mean(matrix.diagonal()[union > 0] / union[union > 0]))
+
+
+def looks_seen(camera: Camera, masks: Recording) -> dict[int, NDArray[np.uint8]]:
+    """Give the newest mask of each look, found by the stamp that came back."""
+    return {camera.shown[stamp_ns(mask.header.stamp)]: pixels(mask) for mask in masks}
+
+
+def reports_after(reports: Recording, sequence: int) -> Callable[[], bool]:
+    """Give a condition: a report of a later frame came."""
+    return lambda: bool(reports) and reports[-1].sequence > sequence
+
+
+@pytest.fixture
+def edge(start) -> NodeProcess:
+    """Run the robot's node with the shipped bundle."""
+    return start(EDGE, namespace="e2e")
+
+
+def test_predictions_are_true_and_survive_a_killed_server(
+    start, edge: NodeProcess, observer: Observer
+) -> None:
+    server = start(SERVER, namespace="e2e", threads="2").wait_ready()
+    edge.wait_ready()
+    masks = observer.record(Image, "/e2e/segmentation/mask")
+    reports = observer.record(FrameReport, "/e2e/report")
+    camera = Camera(observer, "/e2e/image")
+
+    observer.until(lambda: len(looks_seen(camera, masks)) == LOOKS, "all looks", camera.shoot, period_s=0.2)
+    seen = looks_seen(camera, masks)
+    assert mean_iou([(street_frame(look).mask, mask) for look, mask in seen.items()]) > MIOU_FLOOR
+    assert all(report.rejected == 0 for report in reports)
+    assert all(0 <= report.transit_ms < report.latency_ms for report in reports)
+    assert all(list(report.heads) == ["segmentation"] for report in reports)
+
+    server.kill()
+    last = reports[-1].sequence
+    again = start(SERVER, namespace="e2e", threads="2").wait_ready()
+    observer.until(reports_after(reports, last), "predictions of the new server", camera.shoot, period_s=0.2)
+    assert reports[-1].received <= reports[-1].sequence - last
+    assert reports[-1].rejected == 0
+    assert edge.process.poll() is None
+
+    camera.shoot()
+    again.process.send_signal(signal.SIGINT)
+    again.process.send_signal(signal.SIGINT)  # as the process group's Ctrl-C and that of `ros2 launch`
+    assert again.wait() == 0, again.log
+    assert "Traceback" not in again.log

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter tables and what is made of them: texts, YAML, ROS declarations, commands."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import pytest
+import yaml
+from node_process import ROOT
+from rclpy.context import Context
+from rclpy.node import Node
+
+from fs_common.declare import declare
+from fs_common.node_launch import NodeLaunch
+from fs_common.parameters import Spec, specs, to_yaml
+from fs_edge_node.launch_table import EDGE
+from fs_server_node.launch_table import SERVER
+from fs_server_node.parameters import ServerParameters
+
+NODES = pytest.mark.parametrize("node", [EDGE, SERVER], ids=lambda node: node.executable)
+
+
+def spec(table: type, name: str) -> Spec:
+    """Find a parameter."""
+    return next(one for one in specs(table) if one.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("threads", "3", 3),
+        ("lazy", "false", False),
+        ("stale_after_s", "3", 3.0),
+        ("bundle", "2", "2"),
+        ("device", "cuda", "cuda"),
+        ("heads", "[presence, segmentation]", ("presence", "segmentation")),
+        ("heads", "presence", ("presence",)),
+    ],
+)
+def test_launch_texts_become_values(name: str, text: str, value: object) -> None:
+    parsed = spec(ServerParameters, name).parse(text)
+    assert (parsed, type(parsed)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("threads", "many", "give a int"),
+        ("threads", "-1", "choose 0 to 256"),
+        ("lazy", "7", "give a bool"),
+        ("device", "gpu", "choose one of cpu, cuda"),
+        ("heads", "[1, 2]", "give a list of strings"),
+        ("score_threshold", "nan", "give a float"),
+    ],
+)
+def test_bad_launch_texts_say_what_is_wrong(name: str, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        spec(ServerParameters, name).parse(text)
+
+
+@NODES
+def test_defaults_obey_their_own_rules(node: NodeLaunch) -> None:
+    assert all(one.problem(one.default) is None for one in specs(node.table))
+    assert all(one.description for one in specs(node.table))
+
+
+@NODES
+def test_parameter_file_is_the_table(node: NodeLaunch) -> None:
+    text = (ROOT / "config" / node.config_file).read_text(encoding="utf-8")
+    assert text == to_yaml(node.table, node.executable), "run scripts/write_config.py"
+    found = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert found == {one.name: _plain(one.default) for one in specs(node.table)}
+
+
+@NODES
+def test_declared_parameters_are_the_table(node: NodeLaunch, ros_context: Context) -> None:
+    ros_node = Node("declared", context=ros_context)
+    assert declare(ros_node, node.table) == node.table()
+    for one in specs(node.table):
+        shown = ros_node.describe_parameter(one.name)
+        assert one.description in shown.description
+        assert shown.read_only is not one.changeable
+        ranges = [*shown.integer_range, *shown.floating_point_range]
+        assert [(r.from_value, r.to_value) for r in ranges] == ([one.limits] if one.limits else [])
+    ros_node.destroy_node()
+
+
+def test_command_carries_every_argument() -> None:
+    values = {
+        "namespace": "r1/",
+        "image_topic": "/cam/image",
+        "threads": "2",
+        "bundle": "my bundle",
+        "lazy": "false",
+    }
+    command = EDGE.command({**values, "use_sim_time": "true", "params_file": "p.yaml", "log_level": "debug"})
+    assert command[:3] == [sys.executable, "-m", "fs_edge_node"]
+    pairs = set(pairwise(command))
+    assert pairs >= {
+        ("-r", "__ns:=/r1"),
+        ("-r", "image:=/cam/image"),
+        ("-r", "image/compressed:=/cam/image/compressed"),
+        ("-p", "threads:=2"),
+        ("-p", "bundle:='my bundle'"),
+        ("-p", "lazy:=false"),
+        ("-p", "use_sim_time:=true"),
+        ("--params-file", "p.yaml"),
+        ("--log-level", "debug"),
+    }
+
+
+def test_command_refuses_what_the_node_would_refuse() -> None:
+    with pytest.raises(ValueError, match="choose one of raw, compressed"):
+        EDGE.command({"transport": "pigeon"})
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
