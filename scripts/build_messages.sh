@@ -8,7 +8,7 @@ venv=$(cd "$1" && pwd)
 work=$venv/messages
 
 build() {
-    colcon --log-base "$work/log" build --build-base "$work/build" "$@" \
+    colcon --log-base "$work/log" --log-level error build --build-base "$work/build" "$@" \
         --event-handlers console_direct- --cmake-args -DBUILD_TESTING=OFF
 }
 
