@@ -13,7 +13,7 @@ from launch_ros.actions import Node
 
 from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
-from launch import LaunchContext
+from launch import Action, LaunchContext
 
 
 def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
@@ -30,12 +30,14 @@ def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
     ]
 
 
-def start(node: NodeLaunch, params_file: str = "params_file") -> OpaqueFunction:
+def start(
+    node: NodeLaunch, params_file: str = "params_file", on_exit: list[Action] | None = None
+) -> OpaqueFunction:
     """Start a node with every argument that was given; ``params_file`` names that of its parameter file."""
-    return OpaqueFunction(function=lambda context: [_node(context, node, params_file)])
+    return OpaqueFunction(function=lambda context: [_node(context, node, params_file, on_exit)])
 
 
-def _node(context: LaunchContext, node: NodeLaunch, params_file: str) -> Node:
+def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
     file = values[params_file] or str(_installed(node.config_file))
@@ -49,6 +51,7 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str) -> Node:
         remappings=node.remappings(values),
         ros_arguments=["--log-level", values["log_level"]],
         additional_env=_profile(values["dds_profile"]),
+        on_exit=on_exit,
         output="screen",
         emulate_tty=True,
     )

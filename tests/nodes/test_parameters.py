@@ -15,11 +15,12 @@ from rclpy.node import Node
 from fs_common.declare import declare
 from fs_common.node_launch import NodeLaunch
 from fs_common.parameters import Spec, specs, to_yaml
+from fs_demo.launch_table import CAMERA
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER
 from fs_server_node.parameters import ServerParameters
 
-NODES = pytest.mark.parametrize("node", [EDGE, SERVER], ids=lambda node: node.executable)
+NODES = pytest.mark.parametrize("node", [EDGE, SERVER, CAMERA], ids=lambda node: node.executable)
 
 
 def spec(table: type, name: str) -> Spec:
