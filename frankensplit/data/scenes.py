@@ -51,7 +51,7 @@ def read_scenes(
         yield from street_scenes(split, frames)
         return
     for sample in open_shards(spec, data_root):
-        if include and not re.search(include, sample.key) or exclude and re.search(exclude, sample.key):
+        if (include and not re.search(include, sample.key)) or (exclude and re.search(exclude, sample.key)):
             continue
         mask = sample.mask()
         if mask is None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 WIDTHS = (48, 64)
 CHANNELS = {"s": 48}
@@ -33,8 +34,9 @@ class DownBlock(nn.Module):
         """Map ``(N, inputs, H, W)`` to ``(N, outputs, H/2, W/2)``."""
         y = self.conv1(x)
         y = torch.relu(y) if self.act_between else y
-        result: Tensor = torch.relu(self.conv2(y)) + self.skip(x)
-        return result
+        # the skip's own stride, done by slicing: torch's bfloat16 kernel for it overruns its memory (3 channels, CPU)
+        skip = F.conv2d(x[:, :, ::2, ::2], self.skip.weight, self.skip.bias)
+        return torch.relu(self.conv2(y)) + skip
 
 
 class Encoder(nn.Module):

@@ -22,7 +22,7 @@ _keep_alive: list[Any] = []
 def import_torchvision() -> None:
     """Import torchvision, with the schemas of its missing operators declared where that is what stops it."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]

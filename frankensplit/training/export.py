@@ -138,15 +138,15 @@ def _write_codec_manifest(
 def _write_server(
     folder: Path, teacher_run: Path, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
 ) -> dict[str, Any]:
-    backbone, heads, teacher, labels = load_teacher(teacher_run)
+    task, teacher, labels = load_teacher(teacher_run)
     save_file(_half(blueprint) | {"medians": medians.clone()}, folder / "server" / "blueprint.safetensors")
-    save_file(_half(backbone), folder / "server" / "backbone.safetensors")
-    save_file(_half(nn.ModuleDict(heads)), folder / "server" / "heads.safetensors")
+    save_file(_half(task.backbone), folder / "server" / "backbone.safetensors")
+    save_file(_half(task.heads), folder / "server" / "heads.safetensors")
     (folder / "labels.json").write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
     return {
         "backbone": teacher.backbone.model_dump(),
         "blueprint": recipe.blueprint.model_dump(),
-        "heads": list(heads),
+        "heads": list(task.heads),
     }
 
 

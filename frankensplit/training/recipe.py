@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -114,10 +114,13 @@ class CodecRecipe(Common):
     encoder: EncoderSpec = EncoderSpec()
     blueprint: BlueprintSpec
     rate: Rate
+    channel_weight: Literal["variance", "fisher"] = Field(
+        "variance", description="what an error in a shallow channel costs: 1 over its variance, or Fisher information"
+    )
     density_lr: float = Field(5.0, gt=0, description="learning rate of the densities, relative to the rest")
 
 
-Recipe = Annotated[Union[ClassifyRecipe, BackboneRecipe, CodecRecipe], Field(discriminator="task")]
+Recipe = Annotated[ClassifyRecipe | BackboneRecipe | CodecRecipe, Field(discriminator="task")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Recipe)
 
 

@@ -17,13 +17,23 @@ from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.encoder import CHANNELS, Encoder
 from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.heads import build_head
-from frankensplit.models.heads.base import Head
 from frankensplit.training.batches import Batches, load_class_pool, load_scene_pool
 from frankensplit.training.engine import fit, load_weights
-from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, ClassifyRecipe, CodecRecipe, parse_recipe
-from frankensplit.training.tasks import BackboneWithHeads, Classify, Distil, channel_variance
+from frankensplit.training.recipe import (
+    BackboneRecipe,
+    ClassifyRecipe,
+    CodecRecipe,
+    parse_recipe,
+)
+from frankensplit.training.tasks import (
+    BackboneWithHeads,
+    Classify,
+    Distil,
+    channel_variance,
+    fisher_information,
+)
 
-VARIANCE_BATCHES = 8
+STATISTICS_BATCHES = 12
 LABELS = "labels.json"
 
 
@@ -48,8 +58,8 @@ def train(
     return run
 
 
-def load_teacher(run: Path) -> tuple[Backbone, dict[str, Head], BackboneRecipe, dict[str, dict[str, Any]]]:
-    """Return backbone and heads of a finished backbone run, its recipe, and the labels of its heads.
+def load_teacher(run: Path) -> tuple[BackboneWithHeads, BackboneRecipe, dict[str, dict[str, Any]]]:
+    """Return the networks of a finished backbone run, its recipe, and the labels of its heads.
 
     Raises:
         RecipeError: the run is missing or is no backbone run.
@@ -63,7 +73,7 @@ def load_teacher(run: Path) -> tuple[Backbone, dict[str, Head], BackboneRecipe, 
     heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
-    return backbone, heads, recipe, labels
+    return task, recipe, labels
 
 
 def load_codec(run: Path) -> tuple[Distil, CodecRecipe]:
@@ -76,13 +86,13 @@ def load_codec(run: Path) -> tuple[Distil, CodecRecipe]:
     recipe = parse_recipe(values, str(run))
     if not isinstance(recipe, CodecRecipe):
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
-    teacher, *_ = load_teacher(run.parent / recipe.teacher)
+    teacher = load_teacher(run.parent / recipe.teacher)[0].backbone
     task = build_distil(recipe, teacher, torch.ones(teacher.channels[0]))
     task.load_state_dict(weights)
     return task, recipe
 
 
-def build_distil(recipe: CodecRecipe, teacher: Backbone, variance: torch.Tensor) -> Distil:
+def build_distil(recipe: CodecRecipe, teacher: Backbone, channel_weights: torch.Tensor) -> Distil:
     """Build the networks of a codec recipe."""
     channels = CHANNELS[recipe.encoder.size]
     blueprint = build_blueprint(
@@ -96,7 +106,7 @@ def build_distil(recipe: CodecRecipe, teacher: Backbone, variance: torch.Tensor)
         Encoder(channels, recipe.encoder.act_between),
         FactorizedPrior(channels),
         blueprint,
-        variance,
+        channel_weights,
         recipe.rate.weight,
         recipe.rate.warmup,
         recipe.density_lr,
@@ -124,14 +134,25 @@ def _backbone(recipe: BackboneRecipe, runs: Path, data_root: Path) -> tuple[Back
 
 
 def _codec(recipe: CodecRecipe, runs: Path, data_root: Path, device: str) -> tuple[Distil, Batches]:
-    teacher, *_ = load_teacher(runs / recipe.teacher)
-    batches = _batches(recipe, [load_scene_pool(source, data_root) for source in recipe.data], {})
-    some = [batches[step] for step in range(VARIANCE_BATCHES)]
-    task = build_distil(recipe, teacher, channel_variance(teacher, some, device))
+    teacher, _, labels = load_teacher(runs / recipe.teacher)
+    pools = [load_scene_pool(source, data_root) for source in recipe.data]
+    weights = _channel_weights(recipe, teacher, _batches(recipe, pools, labels))
+    task = build_distil(recipe, teacher.backbone, weights)
     teacher.to(device, memory_format=torch.channels_last)
     if recipe.init:
-        task.load_state_dict(load_weights(runs / recipe.init)[0])
-    return task, batches
+        initial = load_weights(runs / recipe.init)[0]
+        task.load_state_dict({**initial, "channel_weights": weights.view(1, -1, 1, 1)})
+    return task, _batches(recipe, pools, {})
+
+
+def _channel_weights(recipe: CodecRecipe, teacher: BackboneWithHeads, batches: Batches) -> torch.Tensor:
+    """Return the weight of each shallow channel, scaled so that the mean of weight times variance is 1."""
+    some = [batches[step] for step in range(min(STATISTICS_BATCHES, len(batches)))]
+    variance = channel_variance(teacher.backbone, some)
+    if recipe.channel_weight == "variance":
+        return 1 / variance
+    information = fisher_information(teacher, some)
+    return information / (information * variance).mean()
 
 
 def _batches(recipe: Any, pools: Any, labels: dict[str, dict[str, Any]]) -> Batches:

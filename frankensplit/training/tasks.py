@@ -45,7 +45,10 @@ class BackboneWithHeads(Task):
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and each head's own."""
-        features = self.backbone(normalise(batch["image"]))
+        return self.heads_loss(self.backbone(normalise(batch["image"])), batch)
+
+    def heads_loss(self, features: list[Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Return the weighted loss of all heads on these features, and each head's own."""
         losses: dict[str, Tensor] = {}
         for name, module in self.heads.items():
             head: Any = module
@@ -58,9 +61,11 @@ class BackboneWithHeads(Task):
 class Distil(Task):
     """Encoder, entropy model and blueprint against the shallow features of a frozen backbone (paper Eq. 10).
 
-    Loss = mean over channels of squared error over the target's variance + weight * bits per input pixel; so the
-    weight means the same for each batch size, resolution and backbone. The noisy latent feeds both the blueprint and
-    the entropy model, as in the published code. The weight rises linearly over the first part of the run.
+    Loss = mean squared error, weighted per channel, + weight * bits per input pixel. The channel weights are 1 over
+    the target's variance, or follow the Fisher information of the heads' loss; both are scaled so that an error as
+    large as the target's deviation costs 1 on average. So the rate's weight means the same for each batch size,
+    resolution and backbone. The noisy latent feeds both the blueprint and the entropy model, as in the published
+    code. The rate's weight rises linearly over the first part of the run.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Distil(Task):
         encoder: Encoder,
         prior: FactorizedPrior,
         blueprint: nn.Module,
-        variance: Tensor,
+        channel_weights: Tensor,
         rate_weight: float,
         rate_warmup: float,
         density_lr: float,
@@ -77,7 +82,7 @@ class Distil(Task):
         super().__init__()
         self.encoder, self.prior, self.blueprint = encoder, prior, blueprint
         self._teacher = [freeze(teacher)]  # in a list: no part of this module's state
-        self.register_buffer("variance", variance.view(1, -1, 1, 1))
+        self.register_buffer("channel_weights", channel_weights.view(1, -1, 1, 1))
         self.rate_weight, self.rate_warmup, self.density_lr = rate_weight, rate_warmup, density_lr
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -87,8 +92,8 @@ class Distil(Task):
         with torch.no_grad():
             target = teacher.shallow(images).float()
         noisy, bits = self.prior(self.encoder(images))
-        variance: Any = self.variance
-        distortion = ((self.blueprint(noisy).float() - target) ** 2 / variance).mean()
+        channel_weights: Any = self.channel_weights
+        distortion = ((self.blueprint(noisy).float() - target) ** 2 * channel_weights).mean()
         bpp = bits.mean() / (images.shape[-2] * images.shape[-1])
         weight = self.rate_weight * min(1.0, progress / self.rate_warmup) if self.rate_warmup else self.rate_weight
         return distortion + weight * bpp, {"distortion": distortion.item(), "bpp": bpp.item()}
@@ -100,8 +105,21 @@ class Distil(Task):
 
 
 @torch.no_grad()
-def channel_variance(teacher: Backbone, batches: Sequence[dict[str, Tensor]], device: str) -> Tensor:
+def channel_variance(teacher: Backbone, batches: Sequence[dict[str, Tensor]]) -> Tensor:
     """Return the variance of each shallow channel over some batches, float32 ``(C,)``."""
-    teacher = teacher.eval().to(device)
-    features = [teacher.shallow(normalise(batch["image"].to(device))) for batch in batches]
+    features = [teacher.eval().shallow(normalise(batch["image"])) for batch in batches]
     return torch.cat(features).transpose(0, 1).flatten(1).var(1)
+
+
+def fisher_information(task: BackboneWithHeads, batches: Sequence[dict[str, Tensor]]) -> Tensor:
+    """Return the mean squared gradient of the heads' loss by each shallow channel, float32 ``(C,)``."""
+    task.eval()
+    total = torch.zeros(task.backbone.channels[0])
+    for batch in batches:
+        with torch.no_grad():
+            shallow = task.backbone.shallow(normalise(batch["image"]))
+        shallow.requires_grad_(True)
+        loss, _ = task.heads_loss(task.backbone.tail(shallow), batch)
+        (gradient,) = torch.autograd.grad(loss, shallow)
+        total += (gradient**2).mean((0, 2, 3))
+    return total / len(batches)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from frankensplit.models.timm_import import timm
+
 LAYER_SCALE = 0.1  # timm's 1e-6 learns next to nothing in short runs
 
 
@@ -34,9 +36,7 @@ class Transformation(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        from timm.models.convnext import ConvNeXtBlock
-
-        blocks = (ConvNeXtBlock(width, ls_init_value=LAYER_SCALE, conv_mlp=True) for _ in range(depth))
+        blocks = (timm.models.convnext.ConvNeXtBlock(width, ls_init_value=LAYER_SCALE, conv_mlp=True) for _ in range(depth))
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:

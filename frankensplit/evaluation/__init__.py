@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy against bytes: a bundle and its rivals on labelled data."""

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write measured figures into a bundle's card, and the card's new hash into its manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from frankensplit.bundle import write_manifest
+
+HEADING = "## Figures\n"
+
+
+def write_figures(bundle: Path, result: dict[str, Any]) -> None:
+    """Replace the card's figures by those of an evaluation."""
+    card = bundle / "card.md"
+    head, _, _ = card.read_text(encoding="utf-8").partition(HEADING)
+    card.write_text(head + HEADING + figures_markdown(result), encoding="utf-8")
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
+    write_manifest(bundle, kept)
+
+
+def figures_markdown(result: dict[str, Any]) -> str:
+    """Return an evaluation as a Markdown table, a row a codec and quality, with the command that made it."""
+    heads = result["heads"]
+    names = [f"{name} {head['metric']}" for name, head in heads.items()]
+    unmodified = [f"{head['unmodified']:.2f}" for head in heads.values()]
+    lines = [
+        f"`{result['command']}` on {result['frames']} frames of `{result['data']}`; points lost in brackets.",
+        "",
+        f"| codec | quality | bytes a frame | bpp | {' | '.join(names)} |",
+        f"|---|---|---|---|{'---|' * len(names)}",
+        f"| unmodified backbone | | | | {' | '.join(unmodified)} |",
+    ]
+    for rows in zip(*(head["rows"] for head in heads.values()), strict=True):
+        first = rows[0]
+        values = " | ".join(f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in rows)
+        lines.append(
+            f"| {first['codec']} | {first['quality']} | {first['bytes_per_frame']:.0f} | {first['bpp']:.3f} | {values} |"
+        )
+    return "\n".join(lines) + "\n"
