@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One version number, everywhere the same."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import frankensplit
+
+
+def _first(pattern: str, path: Path) -> str:
+    found = re.search(pattern, path.read_text(), flags=re.MULTILINE)
+    assert found, f"no {pattern!r} in {path.name}"
+    return found[1]
+
+
+@pytest.mark.parametrize("manifest", ["package.xml", "fs_msgs/package.xml"])
+def test_ros_manifests(repository: Path, manifest: str) -> None:
+    assert ElementTree.parse(repository / manifest).findtext("version") == frankensplit.__version__
+
+
+def test_python_project(repository: Path) -> None:
+    assert _first(r'^version = "(.+)"$', repository / "pyproject.toml") == frankensplit.__version__
+
+
+def test_newest_entry_of_changelog(repository: Path) -> None:
+    assert (
+        _first(r"^(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)$", repository / "CHANGELOG.rst")
+        == frankensplit.__version__
+    )
