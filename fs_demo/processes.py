@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start nodes as processes of their own, wait until they are ready, end them in order. No ROS import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from frankensplit.errors import FrankensplitError
+from fs_common.launch_environment import profile_environment
+from fs_common.node_launch import NodeLaunch
+
+READY = "ready: "
+PATIENCE_S = 120.0
+LEAVE_S = 60.0
+TAIL_LINES = 12
+
+# A child of a process that runs ROS wheels must find its libraries by itself.
+NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
+
+
+class ProcessError(FrankensplitError):
+    """A process of the demo could not start, or ended before its time."""
+
+
+class Process:
+    """One node; its log is a file, its standard output goes where ``output`` says."""
+
+    def __init__(
+        self,
+        node: NodeLaunch,
+        values: Mapping[str, str],
+        log: Path,
+        environment: Mapping[str, str],
+        output: IO[str],
+    ) -> None:
+        self.name, self.log_path = node.executable, log
+        with log.open("wb") as file:
+            # A session of its own: Ctrl-C reaches the runner alone, which ends the nodes in order.
+            self._popen = subprocess.Popen(
+                node.command(values),
+                env=dict(environment),
+                stdout=output,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self._popen.poll()
+
+    def ready(self) -> bool:
+        """Tell whether the node has said that it is ready."""
+        return READY in self._log()
+
+    def require_running(self) -> None:
+        """Raise ProcessError with the end of the log when the process has ended."""
+        if self.poll() is not None:
+            raise ProcessError(f"{self.name} ended with status {self.poll()}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(self._log().splitlines()[-TAIL_LINES:])
+
+    def stop(self) -> int:
+        """Send SIGINT, wait, and be firm after a minute; return the exit status."""
+        if self.poll() is None:
+            self._popen.send_signal(signal.SIGINT)
+        try:
+            return self._popen.wait(LEAVE_S)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            return self._popen.wait()
+
+    def _log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+
+class Processes:
+    """The processes of one demo on a ROS domain of their own; leaving the context ends them all."""
+
+    def __init__(self, logs: Path, profile: Path, output: IO[str] = sys.stderr) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._logs, self._output = logs, output
+        self._environment = demo_environment(profile)
+        self.running: dict[str, Process] = {}
+
+    def __enter__(self) -> Processes:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what still runs, last started first."""
+        for process in reversed(self.running.values()):
+            process.stop()
+
+    def start(self, node: NodeLaunch, **values: str) -> Process:
+        """Start a node; ``values`` are launch arguments as text."""
+        log = self._logs / f"{node.executable}.log"
+        process = Process(node, values, log, self._environment, self._output)
+        self.running[node.executable] = process
+        return process
+
+    def wait_ready(self) -> None:
+        """Wait until all have said that they are ready.
+
+        Raises:
+            ProcessError: one ended, or is not ready after two minutes.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(process.ready() for process in self.running.values()):
+            self.require_running()
+            if time.monotonic() > deadline:
+                late = next(process for process in self.running.values() if not process.ready())
+                raise ProcessError(f"{late.name} is not ready after {PATIENCE_S:.0f} s:\n{late.tail()}")
+            time.sleep(0.05)
+
+    def wait_for(self, name: str) -> int:
+        """Wait for one to end while the others run, and return its exit status; ProcessError as above."""
+        others = [process for key, process in self.running.items() if key != name]
+        while self.running[name].poll() is None:
+            for process in others:
+                process.require_running()
+            time.sleep(0.05)
+        return self.running[name].poll() or 0
+
+    def require_running(self) -> None:
+        """Raise ProcessError when one has ended."""
+        for process in self.running.values():
+            process.require_running()
+
+
+def demo_environment(profile: Path) -> dict[str, str]:
+    """Return the nodes' environment: a domain of their own, this machine only, whole images by shared memory."""
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
+    private = {
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if environment.get("ROS_DISTRO") == "humble":
+        private["ROS_LOCALHOST_ONLY"] = "1"  # the only name that Humble knows
+    return {**environment, **profile_environment(profile), **private}

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run one demo from start to summary. No ROS import."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from frankensplit.bundle import find_bundle
+from frankensplit.errors import RuntimeUnavailable
+from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
+from fs_demo.processes import ProcessError, Processes
+from fs_edge_node.launch_table import EDGE
+from fs_server_node.launch_table import SERVER
+
+CAMERA_FILE, SUMMARY_FILE = "camera.json", "summary.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; 0 means no limit, or the source's own rate."""
+
+    source: str
+    bundle: str
+    out: Path
+    topic: str = ""
+    rate_hz: float = 0.0
+    frames: int = 0
+    seconds: float = 0.0
+    record: Path | None = None
+    device: str = "cpu"
+
+
+def run_demo(options: Options) -> dict[str, Any]:
+    """Start edge, server, monitor, recorder and camera; return the summary when the camera has ended.
+
+    Raises:
+        ProcessError: a process failed; the text holds the end of its log.
+        FrankensplitError: the bundle is missing.
+    """
+    find_bundle(options.bundle)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in (CAMERA_FILE, SUMMARY_FILE):
+        (options.out / name).unlink(missing_ok=True)
+    with _terminate_as_interrupt(), Processes(options.out / "logs", fast_dds_profile()) as processes:
+        _start_watchers(processes, options)
+        interrupted = _run_camera(processes, options)
+        pids = {name: process.pid for name, process in processes.running.items()}
+        _stop(processes)
+    return _summary(options, pids, interrupted)
+
+
+def _start_watchers(processes: Processes, options: Options) -> None:
+    bundle = options.bundle
+    processes.start(EDGE, bundle=bundle)
+    processes.start(SERVER, bundle=bundle, device=options.device)
+    processes.start(MONITOR, bundle=bundle, out=str(options.out), title=options.source)
+    if options.record is not None:
+        processes.start(RECORDER, folder=str(options.record))
+    processes.wait_ready()
+
+
+def _run_camera(processes: Processes, options: Options) -> bool:
+    """Run the camera to its end; return whether Ctrl-C ended it."""
+    subscribers = 2 if options.record is None else 3  # edge, monitor, recorder
+    values = {
+        "source": options.source,
+        "topic": options.topic,
+        "rate_hz": str(options.rate_hz),
+        "frames": str(options.frames),
+        "seconds": str(options.seconds),
+        "subscribers": str(subscribers),
+        "report": str(options.out / CAMERA_FILE),
+    }
+    camera = processes.start(CAMERA, **values)
+    try:
+        status = processes.wait_for("camera")
+    except KeyboardInterrupt:
+        return True
+    if status:
+        raise ProcessError(f"camera ended with status {status}:\n{camera.tail()}")
+    return False
+
+
+def _stop(processes: Processes) -> None:
+    """End those that still run in the order in which frames pass them, so that each can finish."""
+    for name in ("camera", "monitor", "recorder", "edge", "server"):
+        process = processes.running.get(name)
+        if process is not None and process.stop():
+            raise ProcessError(f"{name} ended with status {process.poll()}:\n{process.tail()}")
+
+
+def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((options.out / SUMMARY_FILE).read_text(encoding="utf-8"))
+    camera = json.loads((options.out / CAMERA_FILE).read_text(encoding="utf-8"))
+    summary = {"source": options.source, **summary, "interrupted": interrupted, "processes": pids}
+    frames = summary["frames"]
+    summary["frames"] = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
+    summary["skipped"] = camera["skipped"]
+    summary["published_by_server"] = {
+        head: one["pid_modulo"] is None or one["pid_modulo"] == pids["server"] % 65536
+        for head, one in summary["publishers"].items()
+    }
+    return summary
+
+
+def fast_dds_profile() -> Path:
+    """Return the profile whose shared memory holds whole images, from the repository or the installation."""
+    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
+    installed = [Path(prefix) / "share" / "frankensplit" for prefix in prefixes]
+    places = [root / "config" / "fastdds.xml" for root in (Path(__file__).resolve().parents[1], *installed)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = ", ".join(str(place) for place in places)
+        raise RuntimeUnavailable(
+            f"no Fast DDS profile at {looked}: run `colcon build`, or run from the repository"
+        )
+    return found
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

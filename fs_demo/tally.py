@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a demo: sizes, latency by stage, drops, and the accuracy of every head. No ROS import."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.bundle import Bundle
+from frankensplit.evaluation.metrics import metric_for
+from frankensplit.models.heads import head_class
+from frankensplit.results import Result
+from fs_demo.frames import Cost, DemoFrame
+
+MEASURE_EVERY = 5  # PNG and JPEG of each fifth frame: they are for comparison and cost time
+JPEG_QUALITY = 90
+TOTAL = "camera to prediction"
+REST = "queues and middleware"
+
+
+class Accuracy:
+    """One head against the truth."""
+
+    def __init__(self, name: str, labels: dict[str, Any]) -> None:
+        self._head, self._labels = head_class(name), labels
+        self._metric = metric_for(self._head.kind, labels)
+        self.name = self._metric.name
+        self.frames = 0
+
+    def truth(self, mask: NDArray[np.uint8]) -> Result:
+        """Return what a perfect head would give."""
+        return self._head.truth(mask, self._labels)
+
+    def add(self, result: Result, mask: NDArray[np.uint8]) -> None:
+        """Compare one frame."""
+        self._metric.update(result, self.truth(mask))
+        self.frames += 1
+
+    def value(self) -> float:
+        """Return the metric in points of 0 to 100; NaN before the first frame."""
+        return self._metric.value() if self.frames else math.nan
+
+
+class Tally:
+    """Counts frames; belongs to one thread."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.accuracies = {name: Accuracy(name, bundle.labels[name]) for name in bundle.server["heads"]}
+        self.frames = 0
+        self.last: Cost | None = None
+        self._stamps_ns: list[int] = []
+        self._sizes: dict[str, list[int]] = {"packet": [], "raw": [], "png": [], "jpeg_q90": []}
+        self._stages_ms: dict[str, list[float]] = {}
+
+    def add(self, frame: DemoFrame) -> None:
+        """Count one predicted frame."""
+        assert frame.cost is not None
+        self._stamps_ns.append(frame.stamp_ns)
+        self._sizes["packet"].append(frame.cost.packet_bytes)
+        if frame.rgb is not None:
+            self._measure(frame.rgb)
+        for stage, value in _with_rest(frame.cost).items():
+            self._stages_ms.setdefault(stage, []).append(value)
+        if frame.truth is not None:
+            for name, result in frame.results.items():
+                self.accuracies[name].add(result, frame.truth)
+        self.frames += 1
+        self.last = frame.cost
+
+    def truths(self, mask: NDArray[np.uint8]) -> dict[str, Result]:
+        """Return what perfect heads would give for a class mask."""
+        return {name: accuracy.truth(mask) for name, accuracy in self.accuracies.items()}
+
+    def _measure(self, rgb: NDArray[np.uint8]) -> None:
+        self._sizes["raw"].append(rgb.nbytes)
+        if (len(self._sizes["raw"]) - 1) % MEASURE_EVERY == 0:
+            bgr = np.ascontiguousarray(rgb[:, :, ::-1])
+            self._sizes["png"].append(len(cv2.imencode(".png", bgr)[1]))
+            options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+            self._sizes["jpeg_q90"].append(len(cv2.imencode(".jpg", bgr, options)[1]))
+
+    def sizes(self) -> dict[str, float]:
+        """Return mean bytes a frame: packet, raw pixels, PNG, JPEG; NaN where nothing was measured."""
+        return {name: float(np.mean(values)) if values else math.nan for name, values in self._sizes.items()}
+
+    def latency_ms(self) -> dict[str, dict[str, float]]:
+        """Return p50 and p95 by stage in milliseconds; NaN where the clocks disagreed throughout."""
+        return {stage: percentiles(values) for stage, values in self._stages_ms.items()}
+
+    def rate_hz(self) -> float:
+        """Return predicted frames a second."""
+        span_ns = self._stamps_ns[-1] - self._stamps_ns[0] if self.frames > 1 else 0
+        return (self.frames - 1) / (span_ns / 1e9) if span_ns > 0 else math.nan
+
+    def drops(self) -> dict[str, int]:
+        """Return frames encoded, lost on the way, dropped and rejected by the server, as it last reported."""
+        if self.last is None:
+            return {"encoded": 0, "lost": 0, "dropped": 0, "rejected": 0}
+        last = self.last
+        return {
+            "encoded": last.sequence + 1,
+            "lost": last.lost,
+            "dropped": last.dropped,
+            "rejected": last.rejected,
+        }
+
+    def heads(self) -> dict[str, dict[str, Any]]:
+        """Return metric, value and frames of each head that had a truth."""
+        return {
+            name: {"metric": one.name, "value": one.value(), "frames": one.frames}
+            for name, one in self.accuracies.items()
+        }
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float]:
+    """Return the median and the 95th percentile of the finite values; NaN without any."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return {"p50": math.nan, "p95": math.nan}
+    p50, p95 = np.percentile(finite, [50, 95])
+    return {"p50": float(p50), "p95": float(p95)}
+
+
+def _with_rest(cost: Cost) -> Mapping[str, float]:
+    """Add what no stage accounts for, and the whole."""
+    rest = cost.latency_ms - sum(cost.stages_ms.values())
+    return {**cost.stages_ms, REST: max(0.0, rest), TOTAL: cost.latency_ms}
