@@ -18,7 +18,8 @@ from fs_server_node.launch_table import SERVER
 from launch import LaunchDescription
 
 FILES = {EDGE: "edge_params_file", SERVER: "server_params_file", CAMERA: "camera_params_file"}
-DEFAULTS = {"overlay_image": "image"}  # the picture is on this machine, so the overlay may use it
+# The picture is on this machine, so the overlay may use it; then edge and server both subscribe to it.
+DEFAULTS = {"overlay_image": "image", "subscribers": "2"}
 
 
 def demo_arguments() -> list[Argument]:
