@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ class Gallery:
             return None
         headings = ("camera", "predicted from the packet", "truth")[: max(len(row.pictures) for row in rows)]
         sheet = contact_sheet(
-            f"frankensplit: {title}", subtitle(tally), headings, rows, legend_of(self._labels)
+            f"frankensplit: {title}", subtitles(tally), headings, rows, legend_of(self._labels)
         )
         path = self._folder / SHEET_FILE
         path.write_bytes(_png(sheet))
@@ -76,24 +75,19 @@ def caption(frame: DemoFrame) -> str:
     return f"frame {frame.cost.sequence}   {sizes}   {number(frame.cost.latency_ms, 0)} ms"
 
 
-def subtitle(tally: Tally) -> str:
-    """Say the figures of all frames in one line."""
-    sizes = tally.sizes()
-    ratios = {name: sizes[name] / sizes["packet"] for name in ("raw", "png", "jpeg_q90")}
-    total = tally.latency_ms()[TOTAL]
+def subtitles(tally: Tally) -> list[str]:
+    """Say the figures of all frames: bytes and time in one line, accuracy in the next."""
+    sizes, total = tally.sizes(), tally.latency_ms()[TOTAL]
+    raw, png, jpeg = (number(sizes[name] / sizes["packet"]) for name in ("raw", "png", "jpeg_q90"))
+    smaller = f"{raw}:1 raw, {png}:1 PNG, {jpeg}:1 JPEG q90"
+    cost = [f"{tally.frames} frames", f"{sizes['packet'] / 1000:.2f} kB a frame", smaller]
+    cost.append(f"camera to prediction {number(total['p50'], 0)} ms (p50)")
     heads = [
-        f"{name} {head['metric']} {number(head['value'])}"
-        for name, head in tally.heads().items()
-        if head["frames"]
+        f"{name} {one['metric']} {number(one['value'])}"
+        for name, one in tally.heads().items()
+        if one["frames"]
     ]
-    parts = [
-        f"{tally.frames} frames",
-        f"{sizes['packet'] / 1000:.2f} kB a frame",
-        f"{number(ratios['raw'], 0)}:1 raw, {number(ratios['png'], 0)}:1 PNG, {number(ratios['jpeg_q90'])}:1 JPEG q90",
-        f"{number(total['p50'], 0)} ms p50",
-        *heads,
-    ]
-    return "   |   ".join(part for part in parts if not math.isnan(sizes["packet"]))
+    return ["   |   ".join(parts) for parts in (cost, heads) if parts]
 
 
 def _above(result: Result, threshold: float) -> Result:

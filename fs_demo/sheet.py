@@ -38,7 +38,11 @@ def side_by_side(camera: Pixels, overlay: Pixels, caption: str) -> Pixels:
 
 
 def contact_sheet(
-    title: str, subtitle: str, headings: Sequence[str], rows: Sequence[Row], legend: Mapping[str, Colour]
+    title: str,
+    subtitles: Sequence[str],
+    headings: Sequence[str],
+    rows: Sequence[Row],
+    legend: Mapping[str, Colour],
 ) -> Pixels:
     """Lay out rows of pictures below headings, with a title above and the colours of the classes below.
 
@@ -47,11 +51,8 @@ def contact_sheet(
     height, width = rows[0].pictures[0].shape[:2]
     columns = len(headings)
     total = columns * width + (columns + 1) * GAP
-    parts = [
-        _text(title, 20, total, INK),
-        _text(subtitle, CAPITAL_PX, total, FAINT),
-        _headings(headings, width, total),
-    ]
+    parts = [_text(title, 20, total, INK), *(_text(one, CAPITAL_PX, total, FAINT) for one in subtitles)]
+    parts.append(_headings(headings, width, total))
     for row in rows:
         parts += [_pictures(row.pictures, (height, width), total), _text(row.caption, 11, total, FAINT)]
     return np.vstack([*parts, _legend(legend, total), _blank(GAP, total)])

@@ -127,6 +127,7 @@ def percentiles(values: Iterable[float]) -> dict[str, float]:
 
 
 def _with_rest(cost: Cost) -> Mapping[str, float]:
-    """Add what no stage accounts for, and the whole."""
-    rest = cost.latency_ms - sum(cost.stages_ms.values())
-    return {**cost.stages_ms, REST: max(0.0, rest), TOTAL: cost.latency_ms}
+    """Add what no known stage accounts for, and the whole."""
+    known = sum(value for value in cost.stages_ms.values() if math.isfinite(value))
+    rest = cost.latency_ms - known if cost.latency_ms >= known else math.nan
+    return {**cost.stages_ms, REST: rest, TOTAL: cost.latency_ms}

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contact sheet and video hold the pictures that were put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from fs_demo.sheet import GAP, Chosen, Row, contact_sheet, legend_of, side_by_side
+from fs_demo.video import OverlayVideo
+
+
+def flat(value: int, height: int = 60, width: int = 80) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_a_sheet_holds_each_picture_whole():
+    rows = [Row((flat(10 * row), flat(10 * row + 5)), f"frame {row}") for row in range(1, 4)]
+    sheet = contact_sheet("title", ["one", "two"], ("camera", "predicted"), rows, {"Sky": (1, 2, 250)})
+    assert sheet.shape[1] == 2 * 80 + 3 * GAP
+    for row in range(1, 4):
+        for value in (10 * row, 10 * row + 5):
+            assert (sheet == value).all(axis=2).sum() >= 60 * 80
+    assert (sheet == (1, 2, 250)).all(axis=2).sum() >= 200
+
+
+def test_a_sheet_takes_pictures_of_other_sizes_and_missing_ones():
+    rows = [Row((flat(50), flat(60), flat(70)), "a"), Row((flat(80, 30, 40),), "b")]
+    sheet = contact_sheet("t", [], ("camera", "predicted", "truth"), rows, {})
+    assert (sheet == 80).all(axis=2).sum() >= 60 * 80
+
+
+def test_legend_takes_the_first_colours():
+    labels = {
+        "presence": {"classes": ["x"]},
+        "segmentation": {"classes": ["a", "b"], "colors": [[1, 2, 3], [4, 5, 6]]},
+    }
+    assert legend_of(labels) == {"a": (1, 2, 3), "b": (4, 5, 6)}
+    assert legend_of({"presence": {"classes": ["x"]}}) == {}
+
+
+def test_side_by_side_keeps_both_pictures():
+    both = side_by_side(flat(10), flat(20), "caption")
+    np.testing.assert_array_equal(both[:60, :80], flat(10))
+    np.testing.assert_array_equal(both[:60, 80:], flat(20))
+    assert (both[60:] > 100).any()
+
+
+def test_chosen_items_are_spread_evenly_over_any_length():
+    for length in (1, 5, 6, 13, 100, 997):
+        chosen = Chosen(6)
+        for index in range(length):
+            chosen.offer(index if chosen.wants_next() else None)
+        items = chosen.items()
+        assert None not in items and items == sorted(set(items))
+        assert len(items) == min(6, length) and items[0] == 0
+        assert items[-1] >= 0.7 * (length - 1)
+
+
+def test_a_video_shows_each_picture_at_its_time(tmp_path: Path):
+    times_ms = [0, 100, 150, 400]
+    with OverlayVideo(tmp_path / "v.mp4") as video:
+        for number, at_ms in enumerate(times_ms):
+            video.add(flat(40 * number + 40, 61, 81), 5_000_000_000 + at_ms * 1_000_000)
+        video.add(flat(255, 61, 81), 5_000_000_000)  # out of order
+        video.add(flat(255, 200, 200), 6_000_000_000)  # another size
+        assert video.frames == 4
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.height, stream.width) == ("h264", 60, 80)
+        frames = list(container.decode(video=0))
+    assert [round(1000 * frame.time) for frame in frames] == times_ms
+    for number, frame in enumerate(frames):
+        assert abs(frame.to_ndarray(format="rgb24").mean() - (40 * number + 40)) < 4
+
+
+def test_a_video_without_pictures_is_no_file(tmp_path: Path):
+    with OverlayVideo(tmp_path / "v.mp4"):
+        pass
+    assert not (tmp_path / "v.mp4").exists()
