@@ -20,9 +20,9 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
     A node that has threads ends them in its ``destroy_node``.
     """
-    rclpy.init(args=args)
     node: Node | None = None
     try:
+        rclpy.init(args=args)
         node = make_node()
         _spin(node)
         return 0
