@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from frankensplit.bundle import find_bundle
+from frankensplit.data.sources import open_source
 from frankensplit.errors import RuntimeUnavailable
 from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
 from fs_demo.processes import ProcessError, Processes
@@ -44,9 +45,11 @@ def run_demo(options: Options) -> dict[str, Any]:
 
     Raises:
         ProcessError: a process failed; the text holds the end of its log.
-        FrankensplitError: the bundle is missing.
+        BundleError, DataError: there is no such bundle or source.
     """
     find_bundle(options.bundle)
+    if not options.source.isdecimal():  # a camera may be opened once only
+        open_source(options.source, topic=options.topic or None)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in (CAMERA_FILE, SUMMARY_FILE):
         (options.out / name).unlink(missing_ok=True)
@@ -103,7 +106,8 @@ def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[
     camera = json.loads((options.out / CAMERA_FILE).read_text(encoding="utf-8"))
     summary = {"source": options.source, **summary, "interrupted": interrupted, "processes": pids}
     frames = summary["frames"]
-    summary["frames"] = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
+    counted = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
+    summary["frames"] = counted | {"not_encoded": counted["camera"] - counted["encoded"]}
     summary["skipped"] = camera["skipped"]
     summary["published_by_server"] = {
         head: one["pid_modulo"] is None or one["pid_modulo"] == pids["server"] % 65536

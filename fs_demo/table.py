@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -57,7 +58,7 @@ def line(tally: Tally) -> str:
 
 def tables(tally: Tally) -> Group:
     """Return the live view: frames and bytes, latency by stage, accuracy."""
-    return Group(_frames(tally), _latency(tally), _heads(tally))
+    return Group(_frames(tally), Columns([_latency(tally), _heads(tally)]))
 
 
 def _frames(tally: Tally) -> Table:
@@ -79,14 +80,14 @@ def _latency(tally: Tally) -> Table:
 
 
 def _heads(tally: Tally) -> Table:
-    table = _table("head", "metric", "value", "frames with truth")
+    table = _table("head", "metric", "value", "frames")
     for name, head in tally.heads().items():
         table.add_row(name, head["metric"], number(head["value"]), str(head["frames"]))
     return table
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(min_width=72)
+    table = Table()
     table.add_column(first)
     for other in others:
         table.add_column(other, justify="right")

@@ -86,8 +86,8 @@ def report(summary: dict[str, Any], out: Path, record: Path | None) -> str:
         f"bundle {summary['bundle']}, codec {summary['codec']}, source {summary['source']}",
         f"{frames['camera']} frames from the camera (pid {pids['camera']}), {frames['encoded']} packets from the edge "
         f"(pid {pids['edge']}), {frames['predicted']} frames predicted by the server (pid {pids['server']})",
-        f"lost {frames['lost']}, dropped by the server {frames['dropped']}, rejected {frames['rejected']}, "
-        f"unreadable {frames['skipped']}",
+        f"not encoded {frames['not_encoded']} (the edge was busy with another), lost {frames['lost']}, "
+        f"dropped by the server {frames['dropped']}, rejected {frames['rejected']}, unreadable {frames['skipped']}",
     ]
     if frames["predicted"]:
         ratios = [f"{sizes[name] / sizes['packet']:.1f} times less than {name}" for name in _known(sizes)]

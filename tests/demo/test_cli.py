@@ -26,6 +26,7 @@ SUMMARY = {
         "lost": 1,
         "dropped": 0,
         "rejected": 0,
+        "not_encoded": 1,
     },
     "bytes_per_frame": {"packet": 5000.0, "raw": 500000.0, "png": 100000.0, "jpeg_q90": None},
     "latency_ms": {"transit": {"p50": None, "p95": None}, "whole": {"p50": 41.25, "p95": 60.0}},
