@@ -13,7 +13,14 @@ from frankensplit.cli.common import add_json, positive_int, write_json
 from frankensplit.errors import RuntimeUnavailable
 
 DEFAULT_SECONDS = 20.0
-NEEDED = {"rclpy": "ROS 2", "fs_msgs": "the messages of this package", "fs_demo": "the nodes of this package"}
+NEEDED = {
+    "rclpy": "ROS 2",
+    "fs_msgs": "the messages of this package",
+    "fs_demo": "the nodes of this package",
+    "torch": "the server's networks",
+    "av": "videos",
+    "rosbags": "rosbags",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

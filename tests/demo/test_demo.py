@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,53 +165,67 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _pids(out: Path) -> list[int]:
-    """Find the demo's nodes by the folder in their command line."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes()
-        except OSError:
-            continue
-        if str(out).encode() in words and b"fs_demo" in words:
-            found.append(int(path.parent.name))
-    return found
+def _children(parent: int) -> dict[str, int]:
+    """Return the process ids of a demo's nodes by module."""
+    pids = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in pids}
+    return {words[words.index("-m") + 1]: pid for pid, words in commands.items() if "-m" in words}
+
+
+@dataclass
+class Running:
+    """A demo in mid-stream."""
+
+    process: subprocess.Popen[str]
+    nodes: dict[str, int]
+
+    def end(self) -> str:
+        """Wait for its end, hold it to have left nothing behind, and return what it said."""
+        _, text = self.process.communicate(timeout=120)
+        assert "Traceback" not in text
+        assert not any(_alive(pid) for pid in self.nodes.values())
+        return text
+
+
+@pytest.fixture
+def running(bundle_path: Path, tmp_path: Path) -> Iterator[Running]:
+    """Start a long demo and wait until frames have come through."""
+    more = ["--fps", "5", "--seconds", "200", "--json", str(tmp_path / "result.json")]
+    process = subprocess.Popen(command(bundle_path, tmp_path, *more), stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "logs" / "camera.log", time.monotonic() + 120
+    while not (log.is_file() and "ready: " in log.read_text(encoding="utf-8")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(4)
+    yield Running(process, _children(process.pid))
+    process.kill()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_and_still_gives_the_results(
-    bundle_path: Path, tmp_path: Path, how: signal.Signals
+    running: Running, tmp_path: Path, how: signal.Signals
 ) -> None:
-    demo = subprocess.Popen(
-        command(
-            bundle_path, tmp_path, "--fps", "5", "--seconds", "200", "--json", str(tmp_path / "result.json")
-        ),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    log, deadline = tmp_path / "logs" / "camera.log", time.monotonic() + 120
-    while not (log.is_file() and "ready: " in log.read_text(encoding="utf-8")):
-        assert demo.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(4)
-    assert len(_pids(tmp_path)) == 2  # camera and monitor
-    demo.send_signal(how)
-    _, text = demo.communicate(timeout=120)
-    assert demo.returncode == 0, text
+    assert set(running.nodes) == {"fs_edge_node", "fs_server_node", "fs_demo.monitor", "fs_demo.camera"}
+    running.process.send_signal(how)
+    text = running.end()
+    assert running.process.returncode == 0, text
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert result["interrupted"] and result["frames"]["predicted"] > 0
-    assert not any(_alive(pid) for pid in result["processes"].values())
+    assert set(result["processes"].values()) == set(running.nodes.values())
     assert (tmp_path / "contact-sheet.png").is_file()
 
 
-def test_what_cannot_start_is_said_and_nothing_stays(bundle_path: Path, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        command(bundle_path, tmp_path, "--source", str(tmp_path / "no-such-film.mp4")),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+def test_a_node_that_dies_ends_the_demo_with_its_name(running: Running) -> None:
+    os.kill(running.nodes["fs_server_node"], signal.SIGKILL)
+    text = running.end()
+    assert running.process.returncode == 1
+    assert "server ended with status -9" in text
+
+
+def test_an_unknown_source_is_refused_at_once(bundle_path: Path, tmp_path: Path) -> None:
+    film = str(tmp_path / "no-such-film.mp4")
+    asked = command(bundle_path, tmp_path / "out", "--source", film)
+    ended = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
-    assert "no-such-film.mp4" in ended.stderr and "Traceback" not in ended.stderr
-    assert _pids(tmp_path) == []
+    assert film in ended.stderr and "Traceback" not in ended.stderr
+    assert not (tmp_path / "out").exists()
