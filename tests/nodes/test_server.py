@@ -34,8 +34,8 @@ SEQUENCE = count()  # of the robot `one`, over all tests of this module
 @pytest.fixture(scope="module")
 def server(start_for_module) -> NodeProcess:
     """Run one server for two robots for the tests of this module that leave it as it was."""
-    topics = "[one/latent, two/latent]"
-    return start_for_module(SERVER, latent_topics=topics, threads="2", stale_after_s="60.0").wait_ready()
+    values = {"latent_topics": "[one/latent, two/latent]", "latent_depth": "20", "stale_after_s": "60.0"}
+    return start_for_module(SERVER, threads="2", **values).wait_ready()
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,7 @@ def test_bad_packets_are_refused_and_do_no_harm(
     masks = observer.record(Image, "/one/segmentation/mask")
     robot = observer.publisher(CompressedLatent, "/one/latent")
     health.settled()
+    masks.clear()  # of the test before
     before = health.count("rejected")
     bad = send(robot, data=forge())
     observer.until(lambda: health.count("rejected") >= before + 3, "three rejections", bad)
