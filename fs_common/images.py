@@ -14,7 +14,6 @@ from std_msgs.msg import Header
 from frankensplit.edge.image import decode_compressed, to_rgb
 from frankensplit.errors import ImageError, RuntimeUnavailable
 
-CONVERTERS = ("auto", "cv_bridge", "builtin")
 AnyImage = Image | CompressedImage
 Converter = Callable[[Image], "NDArray[np.uint8]"]
 
