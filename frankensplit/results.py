@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,5 +33,4 @@ class ClassesResult:
     threshold: float
 
 
-Result = Union[MaskResult, BoxesResult, ClassesResult]
-Array = NDArray[Any]
+Result = MaskResult | BoxesResult | ClassesResult

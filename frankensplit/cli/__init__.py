@@ -40,5 +40,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FINDING
     except KeyboardInterrupt:
         return 130
-
-

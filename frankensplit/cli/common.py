@@ -28,18 +28,26 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add ``--runs``."""
     parser.add_argument(
-        "--runs", type=Path, default=RUNS, metavar="DIR", help="folder of the training runs (default: %(default)s)"
+        "--runs",
+        type=Path,
+        default=RUNS,
+        metavar="DIR",
+        help="folder of the training runs (default: %(default)s)",
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
-    parser.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1 ... (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="torch device: cpu, cuda, cuda:1 ... (default: %(default)s)"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument("--json", metavar="OUT", help="write the result as JSON to this path; - is standard output")
+    parser.add_argument(
+        "--json", metavar="OUT", help="write the result as JSON to this path; - is standard output"
+    )
 
 
 def write_json(value: dict[str, Any], out: str | None) -> None:

@@ -13,14 +13,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("bundle", help="folder or installed name of a bundle")
     parser.add_argument(
-        "--data", required=True, metavar="SET:SPLIT", help="labelled shards: SET:SPLIT, DIR:SPLIT or street:val"
+        "--data",
+        required=True,
+        metavar="SET:SPLIT",
+        help="labelled shards: SET:SPLIT, DIR:SPLIT or street:val",
     )
     parser.add_argument(
         "--rival", action="append", default=[], metavar="NAME", help="rival codec, may be repeated: jpeg"
     )
     parser.add_argument("--frames", type=positive_int, help="stop after this many frames")
     parser.add_argument("--threads", type=positive_int, default=2, help="CPU threads (default: %(default)s)")
-    parser.add_argument("--write-card", action="store_true", help="write the figures into the bundle's card.md")
+    parser.add_argument(
+        "--write-card", action="store_true", help="write the figures into the bundle's card.md"
+    )
     add_data_root(parser)
     add_device(parser)
     add_json(parser)

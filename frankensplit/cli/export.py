@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of the bundle; replaced if it exists")
     parser.add_argument("--name", help="name of the bundle (default: the folder's)")
     parser.add_argument(
-        "--nominal", type=_size, default=(360, 480), metavar="WxH", help="box that images are scaled to fit (480x360)"
+        "--nominal",
+        type=_size,
+        default=(360, 480),
+        metavar="WxH",
+        help="box that images are scaled to fit (480x360)",
     )
     parser.add_argument("--licence", default=WEIGHTS_LICENCE, help="licence of the weights, for the card")
     add_data_root(parser)
@@ -35,7 +39,12 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.training.export import export_bundle
 
     figures = export_bundle(
-        args.runs / args.codec_run, args.out, args.name or args.out.name, args.nominal, args.data_root, args.licence
+        args.runs / args.codec_run,
+        args.out,
+        args.name or args.out.name,
+        args.nominal,
+        args.data_root,
+        args.licence,
     )
     bundle = Bundle.open(args.out)
     print(f"exported {bundle.name} with codec {bundle.codec.id_hex}; bytes a held-out frame: {figures}")

@@ -46,4 +46,4 @@ def random_light(rgb: NDArray[np.uint8], strength: float, rng: np.random.Generat
     grey = x.mean(axis=2, keepdims=True)
     x = grey + (x - grey) * rng.uniform(1 - strength, 1 + strength)
     x = (x - 110.0) * rng.uniform(1 - strength, 1 + strength) + 110.0 * gain
-    return np.clip(x, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(x, 0, 255), np.uint8)

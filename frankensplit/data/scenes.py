@@ -55,7 +55,9 @@ def read_scenes(
             continue
         mask = sample.mask()
         if mask is None:
-            raise DataError(f"{spec} has no mask for {sample.key!r}: a mask is KEY.mask.png in the same shard")
+            raise DataError(
+                f"{spec} has no mask for {sample.key!r}: a mask is KEY.mask.png in the same shard"
+            )
         yield Scene(sample.key, sample.image(), mask)
 
 
@@ -89,10 +91,19 @@ def head_labels(labels: dict[str, Any], detections: list[str]) -> dict[str, dict
         raise DataError(f"no class {unknown} to detect: the set's classes are {classes}")
     indices = [classes.index(name) for name in detections]
     frequency = labels["frequency"]["train"]["pixel_fraction"][: len(classes)]
-    segmentation = {"classes": classes, "colors": colors, "ignore": labels["void_index"], "frequency": frequency}
+    segmentation = {
+        "classes": classes,
+        "colors": colors,
+        "ignore": labels["void_index"],
+        "frequency": frequency,
+    }
     boxes = {
         "classes": [name.lower() for name in detections],
         "colors": [colors[index] for index in indices],
         "mask_indices": indices,
     }
-    return {"segmentation": segmentation, "presence": {"classes": classes, "colors": colors}, "detections": boxes}
+    return {
+        "segmentation": segmentation,
+        "presence": {"classes": classes, "colors": colors},
+        "detections": boxes,
+    }

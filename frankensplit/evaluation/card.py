@@ -37,7 +37,6 @@ def figures_markdown(result: dict[str, Any]) -> str:
     for rows in zip(*(head["rows"] for head in heads.values()), strict=True):
         first = rows[0]
         values = " | ".join(f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in rows)
-        lines.append(
-            f"| {first['codec']} | {first['quality']} | {first['bytes_per_frame']:.0f} | {first['bpp']:.3f} | {values} |"
-        )
+        size = f"{first['bytes_per_frame']:.0f} | {first['bpp']:.3f}"
+        lines.append(f"| {first['codec']} | {first['quality']} | {size} | {values} |")
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,15 +93,17 @@ class Evaluation:
 
     def _row(self, codec: str, quality: int | None) -> Row:
         heads = self.predictor.heads.items()
-        return Row(codec, quality, {name: metric_for(info.kind, self.bundle.labels[name]) for name, info in heads})
+        return Row(
+            codec, quality, {name: metric_for(info.kind, self.bundle.labels[name]) for name, info in heads}
+        )
 
     def _head_result(self, head: str) -> dict[str, Any]:
         unmodified = self.unmodified.metrics[head]
         value = unmodified.value()
         result: dict[str, Any] = {"metric": unmodified.name, "unmodified": round(value, 3)}
         if isinstance(unmodified, MeanIoU):
-            classes = self.predictor.heads[head].classes
-            result["unmodified_per_class"] = dict(zip(classes, np.round(unmodified.per_class(), 2).tolist(), strict=True))
+            per_class = zip(self.predictor.heads[head].classes, unmodified.per_class(), strict=True)
+            result["unmodified_per_class"] = {name: round(iou, 2) for name, iou in per_class}
         result["rows"] = [self._row_result(row, head, value) for row in self.rows]
         return result
 
@@ -122,7 +125,7 @@ def bytes_at_loss(rows: list[dict[str, Any]], codec: str, loss_points: float) ->
     Takes the cheapest crossing from more loss to less.
     """
     points = sorted((r["bytes_per_frame"], r["loss_points"]) for r in rows if r["codec"] == codec)
-    for (bytes_a, loss_a), (bytes_b, loss_b) in zip(points, points[1:], strict=False):
+    for (bytes_a, loss_a), (bytes_b, loss_b) in pairwise(points):
         if loss_a > loss_points >= loss_b:
             share = (loss_a - loss_points) / (loss_a - loss_b)
             return float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a))))

@@ -37,7 +37,9 @@ class MeanIoU(HeadMetric):
         from torchmetrics.classification import MulticlassConfusionMatrix
 
         self.count = len(labels["classes"])
-        self.matrix = MulticlassConfusionMatrix(self.count, ignore_index=labels["ignore"], validate_args=False)
+        self.matrix = MulticlassConfusionMatrix(
+            self.count, ignore_index=labels["ignore"], validate_args=False
+        )
 
     def update(self, result: Result, truth: Result) -> None:
         """Add one frame's mask."""
@@ -48,7 +50,8 @@ class MeanIoU(HeadMetric):
         """Return each class's IoU, 0 to 100; NaN for a class that never occurs."""
         matrix = self.matrix.compute().double()
         union = matrix.sum(0) + matrix.sum(1) - matrix.diag()
-        return (100 * matrix.diag() / union).tolist()  # type: ignore[no-any-return]
+        per_class: list[float] = (100 * matrix.diag() / union).tolist()
+        return per_class
 
     def value(self) -> float:
         """Return mIoU."""

@@ -29,7 +29,7 @@ def letters(text: str, capital_px: int) -> NDArray[np.float32]:
     canvas = np.zeros(size, np.uint8)
     cv2.putText(canvas, text, (0, (capital_px + 1) * _FINER), _FONT, scale, 255, thickness, cv2.LINE_AA)
     ink = cv2.resize(canvas, (size[1] // _FINER, size[0] // _FINER), interpolation=cv2.INTER_AREA)
-    return np.float32(ink / 255)[..., np.newaxis]
+    return np.asarray(ink / 255, np.float32)[..., np.newaxis]
 
 
 def write(image: NDArray[np.uint8], ink: NDArray[np.float32], x: int, y: int, colour: Colour) -> None:

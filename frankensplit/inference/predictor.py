@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.encoder import normalise
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
+from frankensplit.models.placement import place
 from frankensplit.results import Result
 
 
@@ -65,7 +65,9 @@ class Predictor:
             torch.set_num_threads(threads)
         self.bundle, self.codec, self.device = bundle, bundle.codec, _device(device)
         server = bundle.server
-        self.backbone: Backbone = build_backbone(server["backbone"]["model"], **server["backbone"]["arguments"])
+        self.backbone: Backbone = build_backbone(
+            server["backbone"]["model"], **server["backbone"]["arguments"]
+        )
         self.blueprint = build_blueprint(
             server["blueprint"]["family"],
             latent_channels=bundle.codec.channels,
@@ -81,7 +83,8 @@ class Predictor:
     def heads(self) -> dict[str, HeadInfo]:
         """The bundle's heads by name."""
         return {
-            name: HeadInfo(name, head.kind, head.classes, head.threshold) for name, head in self._heads.items()
+            name: HeadInfo(name, head.kind, head.classes, head.threshold)
+            for name, head in self._heads.items()
         }
 
     def predict(self, data: bytes, heads: Collection[str] | None = None) -> Prediction:
@@ -150,14 +153,16 @@ class Predictor:
         _fill(self.backbone, load_file(self.bundle.weights("backbone")), "backbone")
         _fill(torch.nn.ModuleDict(self._heads), load_file(self.bundle.weights("heads")), "heads")
         for module in (self.blueprint, self.backbone, *self._heads.values()):
-            freeze(module).to(self.device, memory_format=torch.channels_last)
+            place(freeze(module), self.device)
 
 
 def _fill(module: torch.nn.Module, weights: dict[str, Tensor], part: str) -> None:
     try:
         module.load_state_dict({name: value.float() for name, value in weights.items()})
     except RuntimeError as err:
-        raise BundleError(f"server/{part}.safetensors does not fit the network that the manifest names: {err}") from err
+        raise BundleError(
+            f"server/{part}.safetensors does not fit the network that the manifest names: {err}"
+        ) from err
 
 
 def _device(name: str) -> torch.device:
@@ -180,5 +185,3 @@ def _wait(device: torch.device) -> None:
 
 def _ms_since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
-
-

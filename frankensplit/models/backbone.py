@@ -58,7 +58,9 @@ def build_backbone(model: str, **arguments: Any) -> Backbone:
     if family not in CUTS:
         raise BundleError(f"no cut is known for backbone {model!r}: the families are {sorted(CUTS)}")
     if not timm.is_model(model):
-        raise BundleError(f"timm {timm.__version__} has no model {model!r}; see timm.list_models('{family}*')")
+        raise BundleError(
+            f"timm {timm.__version__} has no model {model!r}; see timm.list_models('{family}*')"
+        )
     return CUTS[family](timm.create_model(model, num_classes=0, **arguments))
 
 

@@ -59,7 +59,8 @@ class FactorizedPrior(nn.Module):
     @property
     def medians(self) -> Tensor:
         """Median of each channel ``(C,)``: symbols are the latent minus it, rounded half to even."""
-        return self.bottleneck.quantiles[:, 0, 1].detach()
+        medians: Tensor = self.bottleneck.quantiles[:, 0, 1].detach()
+        return medians
 
     def tables(self) -> Tables:
         """Return the integer tables of the densities (after :meth:`fit_quantiles`)."""

@@ -60,7 +60,9 @@ class _Graph:
 
     def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         output = output or f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes)
+        )
         return output
 
     def constant(self, value: NDArray[Any] | float) -> str:
@@ -79,7 +81,9 @@ class _Graph:
 
     def model(self, channels: int) -> onnx.ModelProto:
         frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
-        symbols = helper.make_tensor_value_info("symbols", TensorProto.INT32, [1, channels, "rows", "columns"])
+        symbols = helper.make_tensor_value_info(
+            "symbols", TensorProto.INT32, [1, channels, "rows", "columns"]
+        )
         graph = helper.make_graph(self.nodes, "encoder", [frame], [symbols], self.constants)
         opset = [helper.make_opsetid("", 17)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="frankensplit")

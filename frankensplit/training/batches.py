@@ -93,7 +93,9 @@ def load_scene_pool(source: Source, data_root: Path) -> Pool:
         )
     )
     if not scenes:
-        raise DataError(f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}")
+        raise DataError(
+            f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}"
+        )
     return [(scene.rgb, scene.mask) for scene in scenes]
 
 

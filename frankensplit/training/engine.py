@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from frankensplit.errors import FrankensplitError, RecipeError
+from frankensplit.models.placement import place
 from frankensplit.progress import Meter
 from frankensplit.training.batches import Batches
 from frankensplit.training.recipe import Schedule
@@ -40,7 +41,9 @@ class Task(nn.Module, ABC):
         return [([p for p in self.parameters() if p.requires_grad], 1.0)]
 
 
-def fit(task: Task, batches: Batches, schedule: Schedule, run: Path, recipe: dict[str, Any], device: str) -> None:
+def fit(
+    task: Task, batches: Batches, schedule: Schedule, run: Path, recipe: dict[str, Any], device: str
+) -> None:
     """Train a task, or go on from the run's checkpoint; the last state is the result, none is picked.
 
     Args:
@@ -56,7 +59,7 @@ def fit(task: Task, batches: Batches, schedule: Schedule, run: Path, recipe: dic
         RecipeError: the run folder belongs to another recipe.
     """
     run.mkdir(parents=True, exist_ok=True)
-    task.to(device, memory_format=torch.channels_last)
+    place(task, device)
     groups = [{"params": p, "lr": schedule.lr, "factor": factor} for p, factor in task.learning_rates() if p]
     optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
     average = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema)) if schedule.ema else None
@@ -103,7 +106,7 @@ def _step(
             f"loss is {loss.item()} at step {step} (batch {step} of this seed; {figures}): lower the learning rate"
         )
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 5.0)
     optimiser.step()
     return {"loss": loss.item(), **figures}
@@ -149,7 +152,9 @@ def _resume(
     state = _read(run)
     if state["recipe"] != recipe:
         changed = sorted(k for k in {*state["recipe"], *recipe} if state["recipe"].get(k) != recipe.get(k))
-        raise RecipeError(f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it")
+        raise RecipeError(
+            f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
+        )
     task.load_state_dict(state["task"])
     optimiser.load_state_dict(state["optimiser"])
     if average:

@@ -100,7 +100,7 @@ def _symbols(
     runtime: Runtime, scenes: Iterable[Scene], nominal: tuple[int, int]
 ) -> Iterable[NDArray[np.int32]]:
     for scene in scenes:
-        geometry = Geometry(*scene.rgb.shape[:2], *nominal, MULTIPLE)
+        geometry = Geometry(scene.rgb.shape[0], scene.rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
         yield runtime(geometry.prepare(scene.rgb)[None])[0].copy()
 
 
@@ -155,7 +155,8 @@ def _half(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _card(card: dict[str, Any]) -> str:
-    sources = "\n".join(f"- `{source['data']}`, share {source['share']:g}" for source in card["recipe"]["data"])
+    recipe = card["recipe"]
+    sources = "\n".join(f"- `{source['data']}`, share {source['share']:g}" for source in recipe["data"])
     kept = "refitted" if card["tables"]["refitted_bytes"] < card["tables"]["density_bytes"] else "density"
     return f"""# {card["name"]}
 
@@ -163,8 +164,8 @@ def _card(card: dict[str, Any]) -> str:
 {sources}
 
 ## Recipe
-`{card["recipe"]["name"]}`: {card["recipe"]["schedule"]["steps"]} steps of batch
-{card["recipe"]["schedule"]["batch"]}, rate weight {card["recipe"]["rate"]["weight"]:g}; teacher `{card["recipe"]["teacher"]}`.
+`{recipe["name"]}`: {recipe["schedule"]["steps"]} steps of batch {recipe["schedule"]["batch"]},
+rate weight {recipe["rate"]["weight"]:g}; teacher `{recipe["teacher"]}`.
 Tables on held-out training frames, ideal bytes a frame: density {card["tables"]["density_bytes"]:.0f},
 refitted to symbol counts {card["tables"]["refitted_bytes"]:.0f}; kept: {kept}.
 

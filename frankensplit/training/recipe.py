@@ -68,7 +68,9 @@ class EncoderSpec(Section):
     """The encoder's size and activation."""
 
     size: Literal["s"] = "s"
-    act_between: bool = Field(True, description="ReLU after both convolutions of a block; false: the published code")
+    act_between: bool = Field(
+        True, description="ReLU after both convolutions of a block; false: the published code"
+    )
 
 
 class Rate(Section):
@@ -115,7 +117,8 @@ class CodecRecipe(Common):
     blueprint: BlueprintSpec
     rate: Rate
     channel_weight: Literal["variance", "fisher"] = Field(
-        "variance", description="what an error in a shallow channel costs: 1 over its variance, or Fisher information"
+        "variance",
+        description="what an error in a shallow channel costs: 1 over its variance, or Fisher information",
     )
     density_lr: float = Field(5.0, gt=0, description="learning rate of the densities, relative to the rest")
 

@@ -17,8 +17,9 @@ from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.encoder import CHANNELS, Encoder
 from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.heads import build_head
+from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, load_class_pool, load_scene_pool
-from frankensplit.training.engine import fit, load_weights
+from frankensplit.training.engine import Task, fit, load_weights
 from frankensplit.training.recipe import (
     BackboneRecipe,
     ClassifyRecipe,
@@ -48,14 +49,19 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     run = runs / recipe.name
-    if isinstance(recipe, ClassifyRecipe):
-        task, batches = _classify(recipe, data_root)
-    elif isinstance(recipe, BackboneRecipe):
-        task, batches = _backbone(recipe, runs, data_root)
-    else:
-        task, batches = _codec(recipe, runs, data_root, device)
+    task, batches = _prepare(recipe, runs, data_root, device)
     fit(task, batches, recipe.schedule, run, recipe.model_dump(mode="json"), device)
     return run
+
+
+def _prepare(
+    recipe: ClassifyRecipe | BackboneRecipe | CodecRecipe, runs: Path, data_root: Path, device: str
+) -> tuple[Task, Batches]:
+    if isinstance(recipe, ClassifyRecipe):
+        return _classify(recipe, data_root)
+    if isinstance(recipe, BackboneRecipe):
+        return _backbone(recipe, runs, data_root)
+    return _codec(recipe, runs, data_root, device)
 
 
 def load_teacher(run: Path) -> tuple[BackboneWithHeads, BackboneRecipe, dict[str, dict[str, Any]]]:
@@ -116,7 +122,9 @@ def build_distil(recipe: CodecRecipe, teacher: Backbone, channel_weights: torch.
 def _classify(recipe: ClassifyRecipe, data_root: Path) -> tuple[Classify, Batches]:
     pools, counts = zip(*(load_class_pool(source, data_root) for source in recipe.data), strict=True)
     if len(set(counts)) != 1:
-        raise RecipeError(f"recipe {recipe.name}: the sets have {counts} classes, expected one number for all")
+        raise RecipeError(
+            f"recipe {recipe.name}: the sets have {counts} classes, expected one number for all"
+        )
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
     return Classify(backbone, counts[0]), _batches(recipe, pools, {})
 
@@ -138,7 +146,7 @@ def _codec(recipe: CodecRecipe, runs: Path, data_root: Path, device: str) -> tup
     pools = [load_scene_pool(source, data_root) for source in recipe.data]
     weights = _channel_weights(recipe, teacher, _batches(recipe, pools, labels))
     task = build_distil(recipe, teacher.backbone, weights)
-    teacher.to(device, memory_format=torch.channels_last)
+    place(teacher, device)
     if recipe.init:
         initial = load_weights(runs / recipe.init)[0]
         task.load_state_dict({**initial, "channel_weights": weights.view(1, -1, 1, 1)})
@@ -164,7 +172,9 @@ def _batches(recipe: Any, pools: Any, labels: dict[str, dict[str, Any]]) -> Batc
 def _recipe_labels(recipe: BackboneRecipe, data_root: Path) -> dict[str, dict[str, Any]]:
     real = [source.data for source in recipe.data if not source.data.startswith(f"{STREET}:")]
     if not real:
-        raise RecipeError(f"recipe {recipe.name}: at least one source must be a real set, whose labels are taken")
+        raise RecipeError(
+            f"recipe {recipe.name}: at least one source must be a real set, whose labels are taken"
+        )
     labels = head_labels(open_shards(real[0], data_root).labels, recipe.detect)
     unknown = sorted(set(recipe.heads) - set(labels))
     if unknown:

@@ -95,7 +95,9 @@ class Distil(Task):
         channel_weights: Any = self.channel_weights
         distortion = ((self.blueprint(noisy).float() - target) ** 2 * channel_weights).mean()
         bpp = bits.mean() / (images.shape[-2] * images.shape[-1])
-        weight = self.rate_weight * min(1.0, progress / self.rate_warmup) if self.rate_warmup else self.rate_weight
+        weight = (
+            self.rate_weight * min(1.0, progress / self.rate_warmup) if self.rate_warmup else self.rate_weight
+        )
         return distortion + weight * bpp, {"distortion": distortion.item(), "bpp": bpp.item()}
 
     def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:

@@ -36,7 +36,10 @@ class Transformation(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        blocks = (timm.models.convnext.ConvNeXtBlock(width, ls_init_value=LAYER_SCALE, conv_mlp=True) for _ in range(depth))
+        blocks = (
+            timm.models.convnext.ConvNeXtBlock(width, ls_init_value=LAYER_SCALE, conv_mlp=True)
+            for _ in range(depth)
+        )
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:

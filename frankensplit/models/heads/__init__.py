@@ -18,9 +18,13 @@ def head_class(name: str) -> type[Head]:
     Raises:
         BundleError: there is no such head.
     """
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("base", "fusion"))
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("base", "fusion")
+    )
     if name not in names:
-        raise BundleError(f"no head {name!r}: there are {names}; a new head is one file in frankensplit/models/heads")
+        raise BundleError(
+            f"no head {name!r}: there are {names}; a new head is one file in frankensplit/models/heads"
+        )
     found: type[Head] = importlib.import_module(f"{__name__}.{name}").HEAD
     return found
 

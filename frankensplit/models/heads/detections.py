@@ -32,7 +32,7 @@ SIZE_WEIGHT = 0.1
 def boxes_from_mask(
     mask: NDArray[np.uint8], mask_indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes ``(N, 4)`` x0, y0, x1, y1 and class ids ``(N,)`` of the connected components of some mask classes."""
+    """Return boxes ``(N, 4)`` as x0, y0, x1, y1 and class ids ``(N,)``: the components of some mask classes."""
     boxes, ids = [], []
     for class_id, index in enumerate(mask_indices):
         component = (mask == index).astype(np.uint8)
@@ -54,10 +54,8 @@ class Detections(Head):
         super().__init__(channels, labels)
         self.fusion = Fusion(channels, WIDTH)
         self.tower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())
-        self.heat = nn.Conv2d(WIDTH, len(self.classes), 1)
-        self.sides = nn.Conv2d(WIDTH, 4, 1)
-        nn.init.constant_(self.heat.bias, -4.0)  # few cells are centres: begin with that belief
-        nn.init.constant_(self.sides.bias, 1.0)
+        self.heat = _begin_at(-4.0, nn.Conv2d(WIDTH, len(self.classes), 1))  # few cells are centres
+        self.sides = _begin_at(1.0, nn.Conv2d(WIDTH, 4, 1))
 
     @staticmethod
     def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
@@ -105,12 +103,21 @@ class Detections(Head):
         return BoxesResult(source, ids.cpu().numpy(), scores.cpu().numpy())
 
 
+def _begin_at(value: float, conv: nn.Conv2d) -> nn.Conv2d:
+    assert conv.bias is not None
+    nn.init.constant_(conv.bias, value)
+    return conv
+
+
 def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
 
 def _draw(
-    box: NDArray[np.float32], heat: NDArray[np.float32], sides: NDArray[np.float32], weights: NDArray[np.float32]
+    box: NDArray[np.float32],
+    heat: NDArray[np.float32],
+    sides: NDArray[np.float32],
+    weights: NDArray[np.float32],
 ) -> None:
     """Draw one box, given in cells: a Gaussian at its centre, side lengths in the 3x3 cells around it."""
     h, w = heat.shape

@@ -35,7 +35,8 @@ class Presence(Head):
     def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
         super().__init__(channels, labels)
         self.project = nn.ModuleList(
-            nn.Sequential(nn.GroupNorm(1, inputs), nn.Conv2d(inputs, WIDTH, 1), nn.GELU()) for inputs in channels
+            nn.Sequential(nn.GroupNorm(1, inputs), nn.Conv2d(inputs, WIDTH, 1), nn.GELU())
+            for inputs in channels
         )
         self.classify = nn.Linear(2 * WIDTH * len(channels), len(self.classes))
 

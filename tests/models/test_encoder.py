@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The encoder has the paper's size, and its ONNX graph gives torch's symbols."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from frankensplit.edge.runtimes import open_runtime
+from frankensplit.models.encoder import Encoder, normalise
+from frankensplit.models.onnx_graph import encoder_graph
+
+
+@pytest.mark.parametrize("act_between", [True, False])
+def test_parameters_are_the_papers(act_between):
+    assert sum(p.numel() for p in Encoder(act_between=act_between).parameters()) == 141_696
+
+
+def test_first_activation_is_what_the_switch_takes_away():
+    torch.manual_seed(0)
+    with_both, published = Encoder(), Encoder(act_between=False)
+    published.load_state_dict(with_both.state_dict())
+    image = torch.randn(1, 3, 32, 32)
+    assert not torch.allclose(with_both(image), published(image))
+    for block in (*with_both.blocks, *published.blocks):
+        torch.nn.init.constant_(block.conv1.bias, 100.0)  # now the activation never cuts
+    assert torch.allclose(with_both(image), published(image), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("act_between", [True, False])
+@pytest.mark.parametrize("size", [(32, 32), (96, 160)])
+def test_onnx_symbols_equal_torch(tmp_path, act_between, size):
+    torch.manual_seed(1)
+    encoder = Encoder(act_between=act_between).eval()
+    for parameter in encoder.parameters():
+        parameter.data *= 3  # symbols well away from zero
+    medians = torch.linspace(-1.3, 1.3, 48)
+    path = tmp_path / "encoder.onnx"
+    onnx.save(encoder_graph(encoder, medians), path)
+    frame = np.random.default_rng(2).integers(0, 256, (1, *size, 3), np.uint8)
+    symbols = open_runtime("onnxruntime", path, threads=1)(frame)
+    with torch.no_grad():
+        latent = encoder(normalise(torch.from_numpy(frame).permute(0, 3, 1, 2)))
+    exact = (latent - medians.view(1, -1, 1, 1)).numpy()
+    assert symbols.shape == (1, 48, size[0] // 8, size[1] // 8)
+    assert np.abs(symbols).max() > 3
+    near_half = np.abs(np.abs(exact - np.floor(exact)) - 0.5) < 1e-3  # float32 sums may fall on either side
+    assert (symbols == np.rint(exact))[~near_half].all()
+
+
+def test_onnx_is_the_same_bytes_each_time():
+    torch.manual_seed(3)
+    encoder, medians = Encoder(), torch.zeros(48)
+    first, second = (encoder_graph(encoder, medians).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
