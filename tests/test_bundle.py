@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles and codecs: found by name or path, refused when changed, and their packets refused by others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_codec import open_codec, write_codec
+
+from frankensplit.bundle import Bundle, Codec, find_bundle, write_manifest
+from frankensplit.errors import BundleError, PacketError, SymbolError
+
+SYMBOLS = np.random.default_rng(0).integers(0, 128, (3, 48, 60), np.int32)
+
+
+def test_pack_and_unpack(tmp_path):
+    codec = open_codec(tmp_path / "codec")
+    data = codec.pack(SYMBOLS, 360, 480)
+    symbols, packet = codec.unpack(data)
+    assert np.array_equal(symbols, SYMBOLS)
+    assert (packet.source_height, packet.source_width, packet.codec_id) == (360, 480, codec.id)
+
+
+def test_robot_needs_the_codec_folder_only(tmp_path):
+    write_codec(tmp_path / "bundle" / "codec")
+    assert Codec.open(tmp_path / "bundle").id == Codec.open(tmp_path / "bundle" / "codec").id
+
+
+def test_packet_of_another_codec_is_refused(tmp_path):
+    first = open_codec(tmp_path / "first")
+    manifest = json.loads((tmp_path / "first" / "codec.json").read_text())
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    (tmp_path / "second" / "codec.json").write_text(json.dumps(manifest | {"encoder": "other"}))
+    second = Codec.open(tmp_path / "second")
+    with pytest.raises(PacketError, match=first.id_hex):
+        second.unpack(first.pack(SYMBOLS, 360, 480))
+
+
+def test_codec_id_does_not_depend_on_how_the_manifest_is_written(tmp_path):
+    codec = open_codec(tmp_path / "codec")
+    path = tmp_path / "codec" / "codec.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(manifest.items())), indent=4))
+    assert Codec.open(tmp_path / "codec").id == codec.id
+
+
+@pytest.mark.parametrize("size", [(360, 640), (4000, 3), (1, 1)])
+def test_latent_that_does_not_belong_to_the_image_is_refused(tmp_path, size):
+    codec = open_codec(tmp_path / "codec")
+    with pytest.raises(SymbolError, match="coded as"):
+        codec.pack(SYMBOLS, *size)
+
+
+def test_declared_source_must_fit_the_latent(tmp_path):
+    codec = open_codec(tmp_path / "codec")
+    small = np.zeros(codec.latent_shape(100, 480), np.int32)
+    data = bytearray(codec.pack(small, 100, 480))
+    _, packet = codec.unpack(bytes(data))
+    forged = type(packet)(0, codec.id, 360, 480, packet.shape, packet.payload)
+    with pytest.raises(PacketError, match="coded as"):
+        codec.unpack(forged.to_bytes())
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "tables.npz"])
+def test_changed_file_is_named(tmp_path, name):
+    write_codec(tmp_path / "codec")
+    with (tmp_path / "codec" / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match=name):
+        Codec.open(tmp_path / "codec")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": "frankensplit/9"}, {"channels": 0}, {"stride": "8"}, {"surprise": 1}, {"multiple": 12}],
+)
+def test_wrong_codec_manifest_is_refused(tmp_path, change):
+    path = write_codec(tmp_path / "codec") / "codec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(BundleError):
+        Codec.open(tmp_path / "codec")
+
+
+def test_missing_bundle_says_where_it_was_looked_for():
+    with pytest.raises(BundleError, match="share/frankensplit/bundles"):
+        find_bundle("no-such-bundle")
+
+
+def _bundle(folder):
+    codec = open_codec(folder / "codec")
+    (folder / "labels.json").write_text("{}")
+    write_manifest(folder, {"name": "tiny", "codec_id": codec.id_hex, "server": {}})
+    return folder
+
+
+def test_bundle_opens_and_every_file_is_checked(tmp_path):
+    folder = _bundle(tmp_path / "tiny")
+    assert Bundle.open(folder).name == "tiny"
+    (folder / "labels.json").write_text('{"a": 1}')
+    with pytest.raises(BundleError, match=r"labels\.json"):
+        Bundle.open(folder)
+
+
+def test_manifest_cannot_name_files_outside(tmp_path):
+    folder = _bundle(tmp_path / "tiny")
+    (tmp_path / "outside").write_text("x")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../outside"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="outside"):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "other/1"}'])
+def test_damaged_manifest_is_refused(tmp_path, text):
+    folder = _bundle(tmp_path / "tiny")
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(BundleError):
+        Bundle.open(folder)
