@@ -16,6 +16,7 @@ setup(
             ["frankensplit/codec/_rans.c"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
             py_limited_api=STABLE_ABI,
+            extra_compile_args=["-g0"],  # Python's own flags ask for debug symbols, which triple the size
             optional=True,  # without a compiler the pure-Python twin serves
         )
     ],
