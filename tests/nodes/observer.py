@@ -19,7 +19,7 @@ from rclpy.subscription import Subscription
 
 from fs_common.qos import keep_last
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SENSOR = keep_last("best_effort", 1)
 
 
