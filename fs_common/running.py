@@ -36,9 +36,9 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
             raise
         return 0  # a signal came while the node was being made: half a node raises what it likes
     finally:
-        # Ctrl-C reaches a launched node twice (process group and launch); the second must not break this.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _ignore_signals()
         _leave(node)
+        _ignore_signals()  # rclpy's shutdown has put the former handlers back
 
 
 def _spin(node: Node) -> None:
@@ -48,6 +48,12 @@ def _spin(node: Node) -> None:
         executor.spin()
     finally:
         executor.shutdown(timeout_sec=0)
+
+
+def _ignore_signals() -> None:
+    # Ctrl-C reaches a launched node twice (process group and launch), and SIGTERM follows if it takes its time.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
 
 
 def _leave(node: Node | None) -> None:

@@ -52,6 +52,14 @@ class NodeProcess:
         self.process.send_signal(how)
         return self.wait()
 
+    def stop_impatiently(self, how: signal.Signals) -> int:
+        """Send a signal again and again, as Ctrl-C, `ros2 launch` and a user do together; return the exit status."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self.process.send_signal(how)
+            time.sleep(0.01)
+        return self.wait()
+
     def kill(self) -> None:
         """End it without mercy, if it still runs."""
         if self.process.poll() is None:

@@ -227,9 +227,7 @@ def test_a_signal_ends_it_cleanly_in_mid_stream(start, observer: Observer, tiny_
     image = image_message(header(1), picture(480, 640), "rgb8")
     observer.until(lambda: latents, "a latent", lambda: camera.publish(image), period_s=0.01)
     camera.publish(image)
-    edge.process.send_signal(how)
-    edge.process.send_signal(how)  # as the process group's Ctrl-C and that of `ros2 launch`
-    assert edge.wait() == 0, edge.log
+    assert edge.stop_impatiently(how) == 0, edge.log
     assert "Traceback" not in edge.log
     assert "Error" not in edge.log
 

@@ -107,7 +107,5 @@ def test_predictions_are_true_and_survive_a_killed_server(
     assert edge.process.poll() is None
 
     camera.shoot()
-    again.process.send_signal(signal.SIGINT)
-    again.process.send_signal(signal.SIGINT)  # as the process group's Ctrl-C and that of `ros2 launch`
-    assert again.wait() == 0, again.log
+    assert again.stop_impatiently(signal.SIGINT) == 0, again.log
     assert "Traceback" not in again.log
