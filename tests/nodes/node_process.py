@@ -12,7 +12,7 @@ from pathlib import Path
 from fs_common.node_launch import NodeLaunch
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 # A child of a process that runs ROS wheels must find its libraries by itself.
 NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")

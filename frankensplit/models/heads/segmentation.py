@@ -19,11 +19,12 @@ from frankensplit.results import MaskResult
 
 WIDTH = 96
 FINE = 48
-MAX_CLASS_WEIGHT = 4.0
+BALANCE = 0.75  # 0: each pixel counts alike, 1: each class
+MAX_CLASS_WEIGHT = 6.0
 
 
 class Segmentation(Head):
-    """Logits at stride 4 from features of strides 8, 16, 32; cross entropy weighted by inverse root frequency."""
+    """Logits at stride 4 from features of strides 8, 16, 32; cross entropy weighted against class frequency."""
 
     kind = "mask"
 
@@ -35,7 +36,7 @@ class Segmentation(Head):
         self.classify = nn.Conv2d(FINE, len(self.classes), 1)
         self.ignore = int(labels["ignore"])
         frequency = np.asarray(labels["frequency"], dtype=np.float64)
-        weights = np.minimum(np.sqrt(np.median(frequency) / frequency), MAX_CLASS_WEIGHT)
+        weights = np.minimum((np.median(frequency) / frequency) ** BALANCE, MAX_CLASS_WEIGHT)
         self.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
 
     @staticmethod
