@@ -33,6 +33,7 @@ from frankensplit.geometry import Geometry
 
 CODEC_FORMAT = "frankensplit/1"
 BUNDLE_FORMAT = "frankensplit-bundle/1"
+MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
 CODEC_KEYS = {
     "format",
     "encoder_sha256",
@@ -147,6 +148,10 @@ class Codec:
         Raises:
             SymbolError: the shape does not belong to an image of this size, or a symbol is out of range.
         """
+        if source_height * source_width > MAX_SOURCE_PIXELS:
+            raise SymbolError(
+                f"image of {source_width}x{source_height}, expected at most {MAX_SOURCE_PIXELS} pixels"
+            )
         expected = self.latent_shape(source_height, source_width)
         if symbols.shape != expected:
             raise SymbolError(
@@ -177,6 +182,11 @@ class Codec:
             )
         if packet.level != 0:
             raise PacketError(f"packet of quality level {packet.level}, this codec has only level 0")
+        if packet.source_height * packet.source_width > MAX_SOURCE_PIXELS:
+            raise PacketError(
+                f"packet of a {packet.source_width}x{packet.source_height} image, expected at most "
+                f"{MAX_SOURCE_PIXELS} pixels; it is forged, drop it"
+            )
         expected = self.latent_shape(packet.source_height, packet.source_width)
         if packet.shape != expected:
             raise PacketError(

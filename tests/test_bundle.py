@@ -64,6 +64,17 @@ def test_declared_source_must_fit_the_latent(tmp_path):
         codec.unpack(forged.to_bytes())
 
 
+def test_source_too_large_for_results_is_refused(tmp_path):
+    codec = open_codec(tmp_path / "codec")
+    shape = codec.latent_shape(65535, 65535)
+    with pytest.raises(SymbolError, match="65535x65535"):
+        codec.pack(np.zeros(shape, np.int32), 65535, 65535)
+    _, packet = codec.unpack(codec.pack(np.zeros(codec.latent_shape(100, 100), np.int32), 100, 100))
+    forged = type(packet)(0, codec.id, 65535, 65535, packet.shape, packet.payload)
+    with pytest.raises(PacketError, match="forged"):
+        codec.unpack(forged.to_bytes())
+
+
 @pytest.mark.parametrize("name", ["encoder.onnx", "tables.npz"])
 def test_changed_file_is_named(tmp_path, name):
     write_codec(tmp_path / "codec")
