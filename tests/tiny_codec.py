@@ -43,8 +43,8 @@ def write_encoder(
     return path
 
 
-def write_codec(folder: Path, **encoder) -> Path:
-    """Write a codec folder for a nominal size of 480x360."""
+def write_codec(folder: Path, nominal_height: int = 360, nominal_width: int = 480, **encoder) -> Path:
+    """Write a codec folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_encoder(folder / "encoder.onnx", **encoder)
     Tables.from_counts([(0, np.ones(129))] * CHANNELS).save(folder / "tables.npz")
@@ -52,8 +52,8 @@ def write_codec(folder: Path, **encoder) -> Path:
         "format": CODEC_FORMAT,
         "encoder_sha256": sha256_of(folder / "encoder.onnx"),
         "tables_sha256": sha256_of(folder / "tables.npz"),
-        "nominal_height": 360,
-        "nominal_width": 480,
+        "nominal_height": nominal_height,
+        "nominal_width": nominal_width,
         "stride": 8,
         "multiple": 32,
         "channels": CHANNELS,

@@ -16,7 +16,7 @@ import rclpy
 from node_process import ROOT, NodeProcess
 from observer import Observer
 from rclpy.context import Context
-from tiny_codec import write_tiny_codec
+from tiny_codec import write_codec
 
 from fs_common.launch_environment import PROFILE_VARIABLES
 from fs_common.node_launch import NodeLaunch
@@ -79,4 +79,4 @@ def _starter(folder: Path) -> Iterator[Start]:
 @pytest.fixture(scope="session")
 def tiny_codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a codec that works without training."""
-    return write_tiny_codec(tmp_path_factory.mktemp("codec"))
+    return write_codec(tmp_path_factory.mktemp("robot") / "codec", nominal_height=96, nominal_width=128)
