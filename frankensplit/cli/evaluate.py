@@ -70,3 +70,6 @@ def _print(result: dict[str, Any]) -> None:
             figures = (f"{row['bytes_per_frame']:.0f}", f"{row['bpp']:.3f}", f"{row['value']:.2f}")
             table.add_row(row["codec"], str(row["quality"]), *figures, f"{row['loss_points']:.2f}")
         console.print(table)
+        for rival, payload_bytes in head["bytes_at_our_loss"].items():
+            needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "an amount outside its sweep"
+            console.print(f"for our loss, {rival} needs {needs}\n")

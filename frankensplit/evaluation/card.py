@@ -39,4 +39,18 @@ def figures_markdown(result: dict[str, Any]) -> str:
         values = " | ".join(f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in rows)
         size = f"{first['bytes_per_frame']:.0f} | {first['bpp']:.3f}"
         lines.append(f"| {first['codec']} | {first['quality']} | {size} | {values} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_at_our_loss(heads)]).rstrip() + "\n"
+
+
+def _at_our_loss(heads: dict[str, Any]) -> list[str]:
+    """Say for each head and rival what the rival needs for the same loss."""
+    sentences = []
+    for name, head in heads.items():
+        ours = head["rows"][0]
+        for rival, payload_bytes in head["bytes_at_our_loss"].items():
+            needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "an amount outside its sweep"
+            sentences.append(
+                f"- {name}: where the packets lose {ours['loss_points']:.2f} points with "
+                f"{ours['bytes_per_frame']:.0f} bytes, {rival} needs {needs} to lose no more."
+            )
+    return sentences

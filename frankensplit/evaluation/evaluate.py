@@ -104,8 +104,10 @@ class Evaluation:
         if isinstance(unmodified, MeanIoU):
             per_class = zip(self.predictor.heads[head].classes, unmodified.per_class(), strict=True)
             result["unmodified_per_class"] = {name: round(iou, 2) for name, iou in per_class}
-        result["rows"] = [self._row_result(row, head, value) for row in self.rows]
-        return result
+        rows = [self._row_result(row, head, value) for row in self.rows]
+        loss = rows[0]["loss_points"]
+        result["bytes_at_our_loss"] = {name: bytes_at_loss(rows, name, loss) for name in self.rivals}
+        return result | {"rows": rows}
 
     def _row_result(self, row: Row, head: str, unmodified: float) -> dict[str, Any]:
         value = row.metrics[head].value()
@@ -120,15 +122,15 @@ class Evaluation:
 
 
 def bytes_at_loss(rows: list[dict[str, Any]], codec: str, loss_points: float) -> float | None:
-    """Return the bytes a frame at which a codec loses this much, by interpolation in log bytes; None outside its sweep.
+    """Return the bytes a frame from which a codec loses no more than this; None where its sweep does not tell.
 
-    Takes the cheapest crossing from more loss to less.
+    Between the two settings where it last loses more, by interpolation in log bytes.
     """
     points = sorted((r["bytes_per_frame"], r["loss_points"]) for r in rows if r["codec"] == codec)
-    for (bytes_a, loss_a), (bytes_b, loss_b) in pairwise(points):
+    for (bytes_a, loss_a), (bytes_b, loss_b) in reversed(list(pairwise(points))):
         if loss_a > loss_points >= loss_b:
             share = (loss_a - loss_points) / (loss_a - loss_b)
-            return float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a))))
+            return round(float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a)))), 1)
     return None
 
 

@@ -27,6 +27,7 @@ def _entropy_models() -> Any:
         if spec is None or spec.submodule_search_locations is None:
             raise RuntimeUnavailable("training needs compressai: pip install --no-deps compressai==1.2.8")
         package: Any = ModuleType("compressai")
+        package.__spec__ = spec
         package.__path__ = list(spec.submodule_search_locations)
         package.get_entropy_coder = lambda: "ans"
         package.available_entropy_coders = lambda: ["ans"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -17,16 +18,18 @@ from frankensplit.codec import Tables, decode, encode, pmf_to_quantized_cdf
 
 def load_extension(name: str) -> ModuleType:
     """Import one compiled module of CompressAI without the package, which would pull in torch and torchvision."""
-    package = importlib.util.find_spec("compressai")
-    if package is None or package.submodule_search_locations is None:
-        pytest.skip("compressai is not installed: pip install --no-deps compressai")
-    folder = Path(package.submodule_search_locations[0])
-    loader = ExtensionFileLoader(name, str(next(folder.glob(f"{name}.*.so"))))
-    spec = importlib.util.spec_from_loader(name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    full_name = f"compressai.{name}"
+    if full_name not in sys.modules:  # under its own name, since pybind11 refuses to load a module twice
+        package = importlib.util.find_spec("compressai")
+        if package is None or package.submodule_search_locations is None:
+            pytest.skip("compressai is not installed: pip install --no-deps compressai")
+        folder = Path(package.submodule_search_locations[0])
+        loader = ExtensionFileLoader(full_name, str(next(folder.glob(f"{name}.*.so"))))
+        spec = importlib.util.spec_from_loader(full_name, loader)
+        assert spec is not None
+        sys.modules[full_name] = importlib.util.module_from_spec(spec)
+        loader.exec_module(sys.modules[full_name])
+    return sys.modules[full_name]
 
 
 @pytest.fixture(scope="module")
