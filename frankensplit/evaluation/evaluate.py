@@ -122,12 +122,12 @@ class Evaluation:
 
 
 def bytes_at_loss(rows: list[dict[str, Any]], codec: str, loss_points: float) -> float | None:
-    """Return the bytes a frame from which a codec loses no more than this; None where its sweep does not tell.
+    """Return the fewest bytes a frame with which a codec loses no more than this; None where its sweep does not tell.
 
-    Between the two settings where it last loses more, by interpolation in log bytes.
+    By interpolation in log bytes between the first two settings that lose more and no more, the kindest to a rival.
     """
     points = sorted((r["bytes_per_frame"], r["loss_points"]) for r in rows if r["codec"] == codec)
-    for (bytes_a, loss_a), (bytes_b, loss_b) in reversed(list(pairwise(points))):
+    for (bytes_a, loss_a), (bytes_b, loss_b) in pairwise(points):
         if loss_a > loss_points >= loss_b:
             share = (loss_a - loss_points) / (loss_a - loss_b)
             return round(float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a)))), 1)
