@@ -16,7 +16,9 @@ def write_figures(bundle: Path, result: dict[str, Any]) -> None:
     """Replace the card's figures by those of an evaluation."""
     card = bundle / "card.md"
     head, _, _ = card.read_text(encoding="utf-8").partition(HEADING)
-    card.write_text(head + HEADING + figures_markdown(result), encoding="utf-8")
+    temporary = bundle / ".card.md"
+    temporary.write_text(head + HEADING + figures_markdown(result), encoding="utf-8")
+    temporary.replace(card)
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
     write_manifest(bundle, kept)

@@ -63,9 +63,18 @@ def export_bundle(
     card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
     (partial / "card.md").write_text(_card(card), encoding="utf-8")
     write_manifest(partial, {"name": name, "codec_id": codec_id(codec).hex(), "server": server})
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    _replace_folder(out, partial)
     return figures
+
+
+def _replace_folder(out: Path, partial: Path) -> None:
+    """Put a finished folder where another may stand; at no moment is a half one there."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _choose_tables(
