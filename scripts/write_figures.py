@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from frankensplit.evaluation.card import figures_markdown  # noqa: E402
+from frankensplit.evaluation.card import summary_markdown  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- figures of (\S+\.json) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -21,7 +21,7 @@ def with_figures(text: str) -> str:
 
     def table(block: re.Match[str]) -> str:
         result = json.loads((ROOT / block[2]).read_text(encoding="utf-8"))
-        return block[1] + figures_markdown(result) + block[3]
+        return block[1] + summary_markdown(result) + block[3]
 
     return BLOCK.sub(table, text)
 

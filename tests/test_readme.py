@@ -29,7 +29,7 @@ def _write_figures(repository):
 
 def test_figures_are_those_of_the_committed_results(repository):
     text = (repository / "README.md").read_text(encoding="utf-8")
-    assert "| frankensplit |" in text
+    assert "| frankensplit, " in text
     assert _write_figures(repository).with_figures(text) == text
 
 

@@ -41,18 +41,26 @@ def figures_markdown(result: dict[str, Any]) -> str:
         values = " | ".join(f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in rows)
         size = f"{first['bytes_per_frame']:.0f} | {first['bpp']:.3f}"
         lines.append(f"| {first['codec']} | {first['quality']} | {size} | {values} |")
-    return "\n".join([*lines, "", *_at_our_loss(heads)]).rstrip() + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _at_our_loss(heads: dict[str, Any]) -> list[str]:
-    """Say for each head and rival what the rival needs for the same loss."""
-    sentences = []
-    for name, head in heads.items():
-        ours = head["rows"][0]
-        for rival, payload_bytes in head["bytes_at_our_loss"].items():
-            needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "an amount outside its sweep"
-            sentences.append(
-                f"- {name}: where the packets lose {ours['loss_points']:.2f} points with "
-                f"{ours['bytes_per_frame']:.0f} bytes, {rival} needs {needs} to lose no more."
-            )
-    return sentences
+def summary_markdown(result: dict[str, Any]) -> str:
+    """Return a short table: our bytes, and the bytes with which each rival loses no more, head by head."""
+    heads = result["heads"]
+    ours = [head["rows"][0] for head in heads.values()]
+    names = [f"{name} {head['metric']}" for name, head in heads.items()]
+    unmodified = [f"{head['unmodified']:.2f}" for head in heads.values()]
+    values = [f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in ours]
+    lines = [
+        f"`{result['command']}`",
+        "",
+        f"| bytes a frame | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+        f"| unmodified backbone, no compression | {' | '.join(unmodified)} |",
+        f"| frankensplit, {ours[0]['bytes_per_frame']:.0f} bytes | {' | '.join(values)} |",
+    ]
+    for rival in next(iter(heads.values()))["bytes_at_our_loss"]:
+        needs = [head["bytes_at_our_loss"][rival] for head in heads.values()]
+        cells = (f"{one:.0f} bytes" if one else "outside its sweep" for one in needs)
+        lines.append(f"| {rival}, to lose no more | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frankensplit.data.street import Street
+from frankensplit.errors import DataError
 from frankensplit.evaluation.evaluate import bytes_at_loss
 from frankensplit.evaluation.metrics import metric_for
 from frankensplit.evaluation.rivals import load_rival, rival_names
@@ -46,18 +48,31 @@ def test_f1_by_hand():
     assert metric.value() == pytest.approx(50)
 
 
-def test_jpeg_counts_real_bytes_and_quality_orders_them():
-    rng = np.random.default_rng(0)
-    rgb = np.repeat(np.repeat(rng.integers(0, 256, (12, 16, 3), np.uint8), 8, 0), 8, 1)
-    jpeg = load_rival("jpeg")
-    low, high = jpeg.code(rgb, 10), jpeg.code(rgb, 90)
-    assert low[0] < high[0] and low[1].shape == rgb.shape
-    assert np.abs(high[1].astype(int) - rgb).mean() < np.abs(low[1].astype(int) - rgb).mean()
-    assert np.corrcoef(high[1][:, :, 0].ravel(), rgb[:, :, 0].ravel())[0, 1] > 0.9  # red stayed red
+@pytest.mark.parametrize("size", [(96, 128), (95, 127)])
+@pytest.mark.parametrize("name", rival_names())
+def test_rival_trades_bytes_for_errors_and_keeps_colors(name, size):
+    rgb = np.ascontiguousarray(Street(2).frame(5).rgb[100:, 100:][: size[0], : size[1]])
+    rival = load_rival(name)
+    coded = [rival.code(rgb, quality) for quality in rival.QUALITIES]
+    assert all(decoded.shape == rgb.shape and decoded.dtype == np.uint8 for _, decoded in coded)
+    sizes = [payload_bytes for payload_bytes, _ in coded]
+    errors = [np.abs(decoded.astype(int) - rgb).mean() for _, decoded in coded]
+    assert sizes == sorted(sizes) and errors[-1] < errors[0]
+    for channel in range(3):
+        best = coded[-1][1][:, :, channel].ravel()
+        assert np.corrcoef(best, rgb[:, :, channel].ravel())[0, 1] > 0.95
 
 
-def test_rivals_are_found_by_their_files():
-    assert "jpeg" in rival_names()
+def test_h264_packet_decodes_alone_and_holds_no_note():
+    code = load_rival("h264-intra").code
+    rgb = Street(2, 96, 128).frame(5).rgb
+    assert code(rgb, 28)[0] == code(rgb, 28)[0] < 6000
+    assert code(np.zeros_like(rgb), 40)[0] < 200  # x264's note about itself alone is longer
+
+
+def test_unknown_rival_is_named():
+    with pytest.raises(DataError, match=r"gif.*jpeg"):
+        load_rival("gif")
 
 
 def test_bytes_at_loss_interpolates_and_does_not_guess():
