@@ -71,5 +71,5 @@ def _print(result: dict[str, Any]) -> None:
             table.add_row(row["codec"], str(row["quality"]), *figures, f"{row['loss_points']:.2f}")
         console.print(table)
         for rival, payload_bytes in head["bytes_at_our_loss"].items():
-            needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "an amount outside its sweep"
+            needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "more than its sweep reaches"
             console.print(f"for our loss, {rival} needs {needs}\n")

@@ -61,6 +61,6 @@ def summary_markdown(result: dict[str, Any]) -> str:
     ]
     for rival in next(iter(heads.values()))["bytes_at_our_loss"]:
         needs = [head["bytes_at_our_loss"][rival] for head in heads.values()]
-        cells = (f"{one:.0f} bytes" if one else "outside its sweep" for one in needs)
+        cells = (f"{one:.0f} bytes" if one else "more than its sweep reaches" for one in needs)
         lines.append(f"| {rival}, to lose no more | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

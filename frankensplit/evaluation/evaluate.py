@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -122,16 +121,18 @@ class Evaluation:
 
 
 def bytes_at_loss(rows: list[dict[str, Any]], codec: str, loss_points: float) -> float | None:
-    """Return the fewest bytes a frame with which a codec loses no more than this; None where its sweep does not tell.
+    """Return the fewest bytes a frame with which a codec loses no more than this; None where no setting does.
 
-    By interpolation in log bytes between the first two settings that lose more and no more, the kindest to a rival.
+    By interpolation in log bytes between the cheapest such setting and the next cheaper one, which is the kindest
+    reading of a noisy curve; the cheapest setting of all counts as it is.
     """
-    points = sorted((r["bytes_per_frame"], r["loss_points"]) for r in rows if r["codec"] == codec)
-    for (bytes_a, loss_a), (bytes_b, loss_b) in pairwise(points):
-        if loss_a > loss_points >= loss_b:
-            share = (loss_a - loss_points) / (loss_a - loss_b)
-            return round(float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a)))), 1)
-    return None
+    points = sorted((row["bytes_per_frame"], row["loss_points"]) for row in rows if row["codec"] == codec)
+    enough = next((i for i, (_, loss) in enumerate(points) if loss <= loss_points), None)
+    if not enough:
+        return None if enough is None else float(points[0][0])
+    (bytes_a, loss_a), (bytes_b, loss_b) = points[enough - 1 : enough + 1]
+    share = (loss_a - loss_points) / (loss_a - loss_b)
+    return round(float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a)))), 1)
 
 
 def _update(row: Row, size: int, results: dict[str, Result], truths: dict[str, Result]) -> None:

@@ -78,5 +78,8 @@ def test_unknown_rival_is_named():
 def test_bytes_at_loss_interpolates_and_does_not_guess():
     rows = [{"codec": "jpeg", "bytes_per_frame": b, "loss_points": p} for b, p in ((1000, 4.0), (4000, 0.0))]
     assert bytes_at_loss(rows, "jpeg", 2.0) == pytest.approx(2000)
-    assert bytes_at_loss(rows, "jpeg", 5.0) is None
+    assert bytes_at_loss(rows, "jpeg", 5.0) == 1000  # its cheapest setting is good enough
+    assert bytes_at_loss(rows, "jpeg", -1.0) is None
+    noisy = [*rows, {"codec": "jpeg", "bytes_per_frame": 8000, "loss_points": 3.0}]
+    assert bytes_at_loss(noisy, "jpeg", 2.0) == pytest.approx(2000)  # a worse setting above does not count
     assert bytes_at_loss(rows, "webp", 2.0) is None
