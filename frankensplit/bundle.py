@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +28,7 @@ from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 from frankensplit.geometry import Geometry
+from frankensplit.places import share_folders
 
 CODEC_FORMAT = "frankensplit/1"
 BUNDLE_FORMAT = "frankensplit-bundle/1"
@@ -263,7 +262,9 @@ def find_bundle(name_or_path: str | Path) -> Path:
     if path.is_dir():
         return path.resolve()
     places = (
-        [place / str(name_or_path) for place in _bundle_places()] if path.name == str(name_or_path) else []
+        [place / "bundles" / str(name_or_path) for place in share_folders()]
+        if path.name == str(name_or_path)
+        else []
     )
     for place in places:
         if place.is_dir():
@@ -272,12 +273,6 @@ def find_bundle(name_or_path: str | Path) -> Path:
     raise BundleError(
         f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name"
     )
-
-
-def _bundle_places() -> list[Path]:
-    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
-    installed = [Path(prefix) / "share" / "frankensplit" / "bundles" for prefix in prefixes]
-    return [Path(__file__).resolve().parents[1] / "bundles", *installed]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

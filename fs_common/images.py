@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from frankensplit.edge.image import decode_compressed, to_rgb
+from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import ImageError, RuntimeUnavailable
 
 AnyImage = Image | CompressedImage
 Converter = Callable[[Image], "NDArray[np.uint8]"]
+builtin_to_rgb: Converter = message_to_rgb
 
 # What every cv_bridge turns into rgb8, with the bytes of a pixel; other encodings go the builtin way.
 CV_BRIDGE_PIXEL_BYTES = {
@@ -24,18 +25,6 @@ CV_BRIDGE_PIXEL_BYTES = {
     **dict.fromkeys(("mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"), 1),
     **dict.fromkeys(("mono16", "yuv422"), 2),
 }
-
-
-def builtin_to_rgb(message: Image) -> NDArray[np.uint8]:
-    """Convert a raw image to rgb8 ``(H, W, 3)``; ImageError when it cannot be understood."""
-    return to_rgb(
-        message.data,
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-    )
 
 
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:

@@ -33,9 +33,8 @@ class Stream:
             self.last_cause = str(error)
             self.meter.add(rejected=1)
             self._rejects.add(self.last_cause)
-        except (
-            Exception
-        ) as error:  # a robot goes on with the next frame; the cause is logged and in diagnostics
+        # A robot goes on with the next frame; the cause is logged and in diagnostics.
+        except Exception as error:
             if not self._node.context.ok():
                 return  # publishing after a shutdown signal raises, and nobody is left to hear of it
             self.last_cause = repr(error)

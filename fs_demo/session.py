@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 from frankensplit.bundle import find_bundle
 from frankensplit.data.sources import open_source
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.places import share_folders
 from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
 from fs_demo.processes import ProcessError, Processes
 from fs_edge_node.launch_table import EDGE
@@ -118,9 +117,7 @@ def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[
 
 def fast_dds_profile() -> Path:
     """Return the profile whose shared memory holds whole images, from the repository or the installation."""
-    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
-    installed = [Path(prefix) / "share" / "frankensplit" for prefix in prefixes]
-    places = [root / "config" / "fastdds.xml" for root in (Path(__file__).resolve().parents[1], *installed)]
+    places = [folder / "config" / "fastdds.xml" for folder in share_folders()]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         looked = ", ".join(str(place) for place in places)

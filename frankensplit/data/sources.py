@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.shards import read_shard
-from frankensplit.edge.image import decode_compressed, to_rgb
+from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError, FrankensplitError
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -301,9 +301,8 @@ class BagSource(Source):
         try:
             reader = AnyReader([self.folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
             reader.open()
-        except (
-            Exception
-        ) as err:  # a damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own
+        # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
+        except Exception as err:
             raise DataError(f"cannot open rosbag {self.folder}: {err}; try `ros2 bag reindex`") from err
         return reader
 
@@ -350,15 +349,7 @@ def _choose_topic(folder: Path, images: dict[str, Any], topic: str | None) -> st
 def _image_to_rgb(message: Any) -> NDArray[np.uint8]:
     if hasattr(message, "format"):
         return decode_compressed(message.data, message.format)
-    pixels = to_rgb(
-        message.data,
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-    )
-    return np.array(pixels)  # not a view of the bag's memory
+    return np.array(message_to_rgb(message))  # not a view of the bag's memory
 
 
 def _stamp_ns(message: Any) -> int:

@@ -88,6 +88,18 @@ def to_rgb(
     return _convert(_view(data, height, width, step, is_bigendian, encoding, layout), layout)
 
 
+def message_to_rgb(message: Any) -> NDArray[np.uint8]:
+    """Convert a ``sensor_msgs/Image`` of any library to RGB ``(height, width, 3)``; as :func:`to_rgb`."""
+    return to_rgb(
+        message.data,
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
+
+
 def decode_compressed(data: ReadableBuffer, file_format: str = "") -> NDArray[np.uint8]:
     """Decode the file in a ``sensor_msgs/CompressedImage`` to RGB.
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
@@ -68,10 +67,3 @@ def freeze(module: nn.Module) -> nn.Module:
     """Freeze weights and statistics for good; return the module."""
     module.requires_grad_(False)
     return module.eval()
-
-
-@torch.no_grad()
-def shallow_shape(backbone: Backbone, height: int, width: int) -> tuple[int, int, int]:
-    """Return (C, h, w) of the shallow features for an image of this size."""
-    features = backbone.shallow(torch.zeros(1, 3, height, width))
-    return features.shape[1], features.shape[2], features.shape[3]

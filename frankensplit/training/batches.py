@@ -21,7 +21,7 @@ from frankensplit.models.heads import head_class
 from frankensplit.training.recipe import Crops, Source
 
 Pool = list[tuple[NDArray[np.uint8], NDArray[np.uint8] | int]]
-VOID = 11
+UNLABELLED = 255  # where no head says which value of a mask to ignore
 
 
 class Batches(Dataset[dict[str, Tensor]]):
@@ -50,6 +50,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         self.pools, self.crops, self.heads = pools, crops, heads
         self.shares = np.asarray(shares) / np.sum(shares)
         self.seed, self.batch, self.steps = seed, batch, steps
+        self.void = next((labels["ignore"] for labels in heads.values() if "ignore" in labels), UNLABELLED)
 
     def __len__(self) -> int:
         """Return how many steps there are."""
@@ -65,7 +66,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         pool = self.pools[rng.choice(len(self.pools), p=self.shares)]
         rgb, truth = pool[rng.integers(len(pool))]
         mask = np.zeros(rgb.shape[:2], np.uint8) if isinstance(truth, int) else truth
-        rgb, mask = random_crop(rgb, mask, self.crops.size, self.crops.scale, VOID, rng)
+        rgb, mask = random_crop(rgb, mask, self.crops.size, self.crops.scale, self.void, rng)
         image = random_light(rgb, self.crops.light, rng).transpose(2, 0, 1)
         sample: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
         if isinstance(truth, int):

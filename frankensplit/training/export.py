@@ -24,7 +24,7 @@ from frankensplit.geometry import Geometry
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.training.recipe import CodecRecipe
-from frankensplit.training.run import load_codec, load_teacher
+from frankensplit.training.run import Teacher, load_codec
 
 MULTIPLE = 32
 COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
@@ -49,7 +49,7 @@ def export_bundle(
     Returns:
         Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``.
     """
-    task, recipe = load_codec(run)
+    task, recipe, teacher = load_codec(run)
     task.prior.fit_quantiles()
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -59,7 +59,7 @@ def export_bundle(
     tables, figures = _choose_tables(partial, task.prior.tables(), recipe, nominal, data_root)
     tables.save(partial / "codec" / "tables.npz")
     codec = _write_codec_manifest(partial / "codec", nominal, tables.channels, recipe)
-    server = _write_server(partial, run.parent / recipe.teacher, task.blueprint, task.prior.medians, recipe)
+    server = _write_server(partial, teacher, task.blueprint, task.prior.medians, recipe)
     card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
     (partial / "card.md").write_text(_card(card), encoding="utf-8")
     write_manifest(partial, {"name": name, "codec_id": codec_id(codec).hex(), "server": server})
@@ -145,17 +145,16 @@ def _write_codec_manifest(
 
 
 def _write_server(
-    folder: Path, teacher_run: Path, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
+    folder: Path, teacher: Teacher, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
 ) -> dict[str, Any]:
-    task, teacher, labels = load_teacher(teacher_run)
     save_file(_half(blueprint) | {"medians": medians.clone()}, folder / "server" / "blueprint.safetensors")
-    save_file(_half(task.backbone), folder / "server" / "backbone.safetensors")
-    save_file(_half(task.heads), folder / "server" / "heads.safetensors")
-    (folder / "labels.json").write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
+    save_file(_half(teacher.task.backbone), folder / "server" / "backbone.safetensors")
+    save_file(_half(teacher.task.heads), folder / "server" / "heads.safetensors")
+    (folder / "labels.json").write_text(json.dumps(teacher.labels, indent=1) + "\n", encoding="utf-8")
     return {
-        "backbone": teacher.backbone.model_dump(),
+        "backbone": teacher.recipe.backbone.model_dump(),
         "blueprint": recipe.blueprint.model_dump(),
-        "heads": list(task.heads),
+        "heads": list(teacher.task.heads),
     }
 
 

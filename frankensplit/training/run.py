@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -38,6 +38,14 @@ STATISTICS_BATCHES = 12
 LABELS = "labels.json"
 
 
+class Teacher(NamedTuple):
+    """A finished backbone run: its networks, its recipe, and the labels of its heads."""
+
+    task: BackboneWithHeads
+    recipe: BackboneRecipe
+    labels: dict[str, dict[str, Any]]
+
+
 def train(
     recipe: ClassifyRecipe | BackboneRecipe | CodecRecipe, runs: Path, data_root: Path, device: str
 ) -> Path:
@@ -64,8 +72,8 @@ def _prepare(
     return _codec(recipe, runs, data_root, device)
 
 
-def load_teacher(run: Path) -> tuple[BackboneWithHeads, BackboneRecipe, dict[str, dict[str, Any]]]:
-    """Return the networks of a finished backbone run, its recipe, and the labels of its heads.
+def load_teacher(run: Path) -> Teacher:
+    """Read a finished backbone run.
 
     Raises:
         RecipeError: the run is missing or is no backbone run.
@@ -79,11 +87,11 @@ def load_teacher(run: Path) -> tuple[BackboneWithHeads, BackboneRecipe, dict[str
     heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
-    return task, recipe, labels
+    return Teacher(task, recipe, labels)
 
 
-def load_codec(run: Path) -> tuple[Distil, CodecRecipe]:
-    """Return the networks of a codec run (its teacher too) and its recipe; other runs are beside it.
+def load_codec(run: Path) -> tuple[Distil, CodecRecipe, Teacher]:
+    """Return the networks of a codec run, its recipe, and its teacher, whose run lies beside it.
 
     Raises:
         RecipeError: a run is missing or of another task.
@@ -92,10 +100,11 @@ def load_codec(run: Path) -> tuple[Distil, CodecRecipe]:
     recipe = parse_recipe(values, str(run))
     if not isinstance(recipe, CodecRecipe):
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
-    teacher = load_teacher(run.parent / recipe.teacher)[0].backbone
-    task = build_distil(recipe, teacher, torch.ones(teacher.channels[0]))
+    teacher = load_teacher(run.parent / recipe.teacher)
+    backbone = teacher.task.backbone
+    task = build_distil(recipe, backbone, torch.ones(backbone.channels[0]))
     task.load_state_dict(weights)
-    return task, recipe
+    return task, recipe, teacher
 
 
 def build_distil(recipe: CodecRecipe, teacher: Backbone, channel_weights: torch.Tensor) -> Distil:
