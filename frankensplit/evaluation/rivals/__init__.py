@@ -1,30 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rival codecs. One file a rival, found by its name; it gives ``QUALITIES`` and ``code(rgb, quality)``."""
+"""Rival codecs: one file a rival, found by its name. A new one is a new file; this one says what it holds.
+
+A rival's module gives::
+
+    SIGNAL: "image" (default), "features" or "latent"     what it codes, see ``Coder``
+    QUALITIES: tuple[int | None, ...]                     its sweep, fewest bytes first; None where it has no setting
+    SEQUENCE: bool = False                                a packet needs the packets before it
+    def open_coder(quality, options) -> Coder             raises RuntimeUnavailable where a wheel or weights are missing
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.errors import DataError
 
+Quality = int | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What coders may want to know besides the quality."""
+
+    rate_hz: float = 15.0  # frames a second of the stream
+    threads: int = 1
+    weights: Path | None = None  # of a learned codec
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of a codec's networks: parameters, and multiply-accumulates for one frame."""
+
+    encoder_parameters: int
+    decoder_parameters: int
+    encoder_macs: int
+    decoder_macs: int
+
+
+class Coder(ABC):
+    """One stream of a codec at one quality, from frame to bytes and back.
+
+    What is coded depends on the rival's ``SIGNAL``:
+
+    - ``image``: uint8 RGB ``(H, W, 3)``, C-contiguous, any size, as the network sees it (scaled, not padded);
+    - ``features``: float32 ``(C, h, w)``, what the backbone's shallow layers give;
+    - ``latent``: int32 ``(C, h, w)``, the symbols of our own encoder.
+
+    All frames of a stream have one size. The bytes hold all that a decoder of the same quality needs.
+    """
+
+    entropy_ms: float | None = None  # share of entropy coding in the last call, where the codec tells it apart
+
+    @abstractmethod
+    def encode(self, signal: NDArray[Any]) -> bytes:
+        """Return one frame's bytes on the wire."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> NDArray[Any] | None:
+        """Return the decoded frame, of the shape and dtype that was coded.
+
+        None only where packets before this one are missing and nothing can be shown.
+        """
+
+    def cost(self, height: int, width: int) -> Cost | None:
+        """Return the size of the codec's networks for such an image; None for a codec without networks."""
+        return None
+
 
 class Rival(Protocol):
-    """What a rival's module provides."""
+    """What a rival's module provides; ``load_rival`` fills in the two that have a default."""
 
-    QUALITIES: tuple[int, ...]
+    SIGNAL: str
+    SEQUENCE: bool
+    QUALITIES: tuple[Quality, ...]
 
-    def code(self, rgb: NDArray[np.uint8], quality: int) -> tuple[int, NDArray[np.uint8]]:
-        """Return the coded size in bytes and the decoded picture."""
+    def open_coder(self, quality: Quality, options: Options) -> Coder:
+        """Begin a stream."""
 
 
 def rival_names() -> list[str]:
     """Return the names of all rivals."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    return sorted(
+        module.name.replace("_", "-")
+        for module in pkgutil.iter_modules(__path__)
+        if not module.name.startswith("_")
+    )
 
 
 def load_rival(name: str) -> Rival:
@@ -34,6 +101,9 @@ def load_rival(name: str) -> Rival:
         DataError: there is none of that name.
     """
     if name not in rival_names():
-        raise DataError(f"no rival {name!r}: there are {rival_names()}")
+        raise DataError(f"no rival {name!r}: there are {', '.join(rival_names())}, or all")
     module: Any = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    for attribute, default in (("SIGNAL", "image"), ("SEQUENCE", False)):
+        if not hasattr(module, attribute):
+            setattr(module, attribute, default)
     return cast(Rival, module)
