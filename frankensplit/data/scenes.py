@@ -67,12 +67,26 @@ def street_scenes(split: str, frames: int) -> Iterator[Scene]:
     Raises:
         DataError: the split is unknown.
     """
+    for number in range(frames):
+        yield street_scene(split, number)
+
+
+def street_scene(split: str, number: int) -> Scene:
+    """Return one frame of the synthetic street's split, which has no end.
+
+    Raises:
+        DataError: the split is unknown.
+    """
+    seed, index = divmod(number, STREET_FRAMES_PER_SEED)
+    frame = Street(STREET_FIRST_SEED[require_split(split)] + seed).frame(index * STREET_FRAME_STEP)
+    return Scene(f"street_{split}_{number:05d}", frame.rgb, frame.mask)
+
+
+def require_split(split: str) -> str:
+    """Return a split of the synthetic street; raises DataError where there is no such split."""
     if split not in STREET_FIRST_SEED:
         raise DataError(f"street:{split} is unknown: the splits are {sorted(STREET_FIRST_SEED)}")
-    for number in range(frames):
-        seed, index = divmod(number, STREET_FRAMES_PER_SEED)
-        frame = Street(STREET_FIRST_SEED[split] + seed).frame(index * STREET_FRAME_STEP)
-        yield Scene(f"street_{split}_{number:05d}", frame.rgb, frame.mask)
+    return split
 
 
 def head_labels(labels: dict[str, Any], detections: list[str]) -> dict[str, dict[str, Any]]:

@@ -1,27 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read WebDataset tar shards: the members of one sample share the part of their name before the first dot."""
+"""Read WebDataset tar shards: the members of one sample share their path up to the first dot of the file name."""
 
 from __future__ import annotations
 
-import json
+import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.errors import DataError
 
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
+DATA_ROOT = Path(os.environ.get("FRANKENSPLIT_DATA", "../shared/datasets"))
+CLASS_SUFFIX = "cls"
+_READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
+_MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./][^./]*)\.([^/]+)")  # no dot files, as the ._ copies of macOS
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as stored: its key, and each member's bytes by suffix (``jpg``, ``mask.png``, ``cls`` ...)."""
+    """One sample as stored: its key, and each member's bytes by suffix in small letters.
+
+    Known are a picture's suffixes, ``mask.png`` and ``cls``; members of other suffixes are not read.
+    """
 
     key: str
     members: dict[str, bytes]
@@ -32,24 +40,60 @@ class Sample:
         Raises:
             DataError: there is none, or it is damaged.
         """
-        for suffix in IMAGE_SUFFIXES:
+        for suffix in PICTURE_SUFFIXES:
             if suffix in self.members:
-                return np.ascontiguousarray(self._decode(suffix, cv2.IMREAD_COLOR)[:, :, ::-1])
-        raise DataError(f"sample {self.key!r} has no image: members are {sorted(self.members)}")
+                return decode_picture(self.members[suffix], f"sample {self.key!r}: {suffix}")
+        raise DataError(
+            f"sample {self.key!r} has no image: members are {sorted(self.members)}, "
+            f"an image is one of {', '.join(PICTURE_SUFFIXES)}"
+        )
 
     def mask(self) -> NDArray[np.uint8] | None:
-        """Return the class mask, uint8 ``(H, W)``, or None where there is none."""
-        return self._decode("mask.png", cv2.IMREAD_GRAYSCALE) if "mask.png" in self.members else None
+        """Return the class mask, uint8 ``(H, W)``, or None where there is none.
+
+        Raises:
+            DataError: it is damaged, or no mask.
+        """
+        data = self.members.get(MASK_SUFFIX)
+        return None if data is None else decode_mask(data, f"sample {self.key!r}: {MASK_SUFFIX}")
 
     def label(self) -> int | None:
-        """Return the class index of a classification sample, or None."""
-        return int(self.members["cls"]) if "cls" in self.members else None
+        """Return the class index of a classification sample, or None.
 
-    def _decode(self, suffix: str, flags: int) -> NDArray[np.uint8]:
-        pixels = cv2.imdecode(np.frombuffer(self.members[suffix], np.uint8), flags)
-        if pixels is None:
-            raise DataError(f"sample {self.key!r}: {suffix} is damaged ({len(self.members[suffix])} bytes)")
-        return np.asarray(pixels, np.uint8)
+        Raises:
+            DataError: it is no whole number from 0.
+        """
+        text = self.members.get(CLASS_SUFFIX)
+        if text is None:
+            return None
+        if not text.strip().isdigit():
+            raise DataError(f"sample {self.key!r}: {CLASS_SUFFIX} is {text[:40]!r}, expected a class index")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where the members of a sample lie in a shard: offset and size in bytes by suffix."""
+
+    shard: Path
+    key: str
+    places: dict[str, tuple[int, int]]
+
+    def read(self) -> Sample:
+        """Read the members.
+
+        Raises:
+            DataError: the shard cannot be read any more.
+        """
+        members = {}
+        try:
+            with self.shard.open("rb") as file:
+                for suffix, (offset, size) in self.places.items():
+                    file.seek(offset)
+                    members[suffix] = file.read(size)
+        except OSError as err:
+            raise DataError(f"cannot read shard {self.shard}: {err.strerror}") from err
+        return Sample(self.key, members)
 
 
 @dataclass(frozen=True)
@@ -58,19 +102,23 @@ class ShardSet:
 
     name: str
     paths: list[Path]
-    labels: dict[str, Any]
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield the samples of all shards in order."""
         for path in self.paths:
             yield from read_shard(path)
 
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The content of ``labels.json``; raises DataError where there is none, or a bad one."""
+        return read_labels(self.paths[0].with_name(LABELS_FILE))
+
 
 def open_shards(spec: str, data_root: Path) -> ShardSet:
     """Open ``SET:SPLIT`` below the data root, or ``DIR:SPLIT`` anywhere.
 
     Raises:
-        DataError: the spec is malformed, or the folder has no such shards or no ``labels.json``.
+        DataError: the spec is malformed, or the folder has no such shards.
     """
     folder_name, colon, split = spec.rpartition(":")
     if not colon or not folder_name or not split:
@@ -80,15 +128,17 @@ def open_shards(spec: str, data_root: Path) -> ShardSet:
     if folder is None:
         looked = " and ".join(str(path) for path in candidates)
         raise DataError(f"data set {spec!r}: no folder at {looked}; give --data-root or DIR:SPLIT")
-    paths = sorted(folder.glob(f"{split}-*.tar"))
+    paths = sorted(path for path in folder.glob("*.tar") if f"{path.stem}-".startswith(f"{split}-"))
     if not paths:
-        splits = sorted({path.name.rpartition("-")[0] for path in folder.glob("*-*.tar")})
-        raise DataError(f"data set {spec!r}: {folder} has no {split}-*.tar; splits there: {splits}")
-    try:
-        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise DataError(f"data set {spec!r}: cannot read {folder / 'labels.json'}: {err}") from err
-    return ShardSet(spec, paths, labels)
+        raise DataError(
+            f"data set {spec!r}: {folder} has no {split}-*.tar; splits there: {list_splits(folder)}"
+        )
+    return ShardSet(spec, paths)
+
+
+def list_splits(folder: Path) -> list[str]:
+    """Return the names that the shards of a folder have before their number."""
+    return sorted({re.sub(r"-\d.*", "", path.stem) for path in folder.glob("*.tar")})
 
 
 def read_shard(path: Path) -> Iterator[Sample]:
@@ -97,20 +147,37 @@ def read_shard(path: Path) -> Iterator[Sample]:
     Raises:
         DataError: the file is no tar, or ends early.
     """
-    key, members = None, {}
+    for entry in index_shard(path):
+        yield entry.read()
+
+
+def index_shard(path: Path) -> list[Entry]:
+    """Find the samples of one tar file in order of their first member, without reading the members.
+
+    Samples that have neither picture nor mask nor class, such as a README, are left out.
+
+    Raises:
+        DataError: the file is no plain tar, or ends early.
+    """
+    places: dict[str, dict[str, tuple[int, int]]] = {}
     try:
-        with tarfile.open(path) as tar:
-            for entry in tar:
-                file = tar.extractfile(entry)
-                if file is None:
-                    continue
-                name, _, suffix = entry.name.rpartition("/")[2].partition(".")
-                if key is not None and name != key:
-                    yield Sample(key, members)
-                    members = {}
-                key = name
-                members[suffix] = file.read()
+        with tarfile.open(path, "r:") as tar:
+            members = tar.getmembers()
+            _require_end(tar)
+            offsets = {member.name: (member.offset_data, member.size) for member in members if member.isreg()}
     except (OSError, tarfile.TarError) as err:
-        raise DataError(f"cannot read shard {path}: {err}; copy it again") from err
-    if key is not None:
-        yield Sample(key, members)
+        raise DataError(f"cannot read shard {path}: {err}; copy it again, plain and not compressed") from err
+    for member in members:
+        name = member.linkname if member.islnk() else member.name
+        match = _MEMBER.fullmatch(member.name)
+        if match and name in offsets and match[2].lower() in _READ:
+            places.setdefault(match[1], {})[match[2].lower()] = offsets[name]
+    return [Entry(path, key, found) for key, found in places.items()]
+
+
+def _require_end(tar: tarfile.TarFile) -> None:
+    """Raise ReadError where the list of members stopped at something that is not the archive's end."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError(f"damaged at byte {tar.offset}")

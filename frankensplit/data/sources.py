@@ -1,38 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames from anywhere, one after another: our street, pictures, a video, a camera, a shard, a rosbag."""
+"""Frames from anywhere, one after another: our street, pictures, a video, a camera, shards, a rosbag."""
 
 from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.data.shards import read_shard
+from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
+from frankensplit.data.shards import CLASS_SUFFIX, DATA_ROOT, index_shard, list_splits, open_shards
 from frankensplit.edge.image import decode_compressed, message_to_rgb
-from frankensplit.errors import DataError, FrankensplitError
+from frankensplit.errors import DataError
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 BAG_FILES = (".db3", ".mcap")
-MASK_SUFFIX = ".mask.png"
+BAG_INDEX = "metadata.yaml"
+IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
+DEFAULT_FPS = 15.0
+STREET = "street"
+STREET_FRAMES = 200
+Truth = Literal["mask", "label"] | None
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One frame: uint8 RGB ``(H, W, 3)``, class mask uint8 ``(H, W)`` where the truth is known, time, name."""
+    """One frame: uint8 RGB ``(H, W, 3)``, time, name, and the truth as its source stores it.
+
+    The mask is uint8 ``(H, W)``, the label an index.
+    """
 
     rgb: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
     stamp_ns: int
     name: str
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,54 +58,118 @@ class Source(ABC):
 
     kind: ClassVar[str]
     rate_hz: float | None = None  # the source's own rate, where it has one
-    has_truth: bool = False
+    truth: Truth = None  # what the first frame has
 
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
 
-    @abstractmethod
+    @property
+    def has_truth(self) -> bool:
+        """Whether the frames come with masks."""
+        return self.truth == "mask"
+
     def __iter__(self) -> Iterator[SourceFrame]:
         """Yield the frames in order; raises DataError when nothing (more) can be read at all."""
+        self.skipped = []
+        total = 0
+        for total, item in enumerate(self.read(), 1):  # noqa: B007
+            if isinstance(item, Skipped):
+                self.skipped.append(item)
+            else:
+                yield item
+        if len(self.skipped) >= total:
+            raise nothing_left(self.kind, total, self.skipped)
 
-    def _skip(self, name: str, cause: object) -> None:
-        self.skipped.append(Skipped(name, str(cause)))
+    @abstractmethod
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
+        """Yield what is at each position from ``start`` to before ``stop``; the pixels of others are not decoded."""
+
+    def count(self, stop: int | None = None) -> int:
+        """Return how many positions there are, at most ``stop``; raises DataError where there is no end."""
+        raise DataError(f"a {self.kind} has no end: say how many frames, or give another source")
+
+    def labels(self) -> dict[str, Any] | None:
+        """Return the data set's labels (``class_names`` ...), or None; raises DataError where they are damaged."""
+        return None
+
+    def files(self) -> Sequence[Path]:
+        """Return the files that the frames are read from."""
+        return ()
 
 
-def open_source(spec: str, *, fps: float = 15.0, topic: str | None = None) -> Source:
+def nothing_left(what: str, total: int, skipped: Sequence[Skipped]) -> DataError:
+    """Return the error of a source none of whose frames can be used."""
+    if not skipped:
+        return DataError(f"{what} has no frames")
+    first = skipped[0]
+    return DataError(f"none of {total} frames can be used; the first, {first.name}: {first.cause}")
+
+
+def open_source(
+    spec: str, *, fps: float = DEFAULT_FPS, topic: str | None = None, data_root: Path = DATA_ROOT
+) -> Source:
     """Open a source of frames.
 
     Args:
-        spec: ``street`` or ``street:SEED`` (synthetic, endless, with truth); a camera's index; a folder of
-            pictures (``NAME.mask.png`` beside a picture is its truth); a video; a WebDataset shard ``.tar``;
-            a rosbag (folder, ``.db3`` or ``.mcap``).
+        spec: ``street`` or ``street:SEED`` (synthetic, endless, with truth); ``street:train``, ``val`` or ``demo``
+            (single pictures of it); a camera's index; a folder of pictures (truth: ``NAME.mask.png`` beside a
+            picture, or ``images/`` and ``masks/NAME.png``); a folder of class folders; a video; a WebDataset shard
+            ``.tar``; ``SET:SPLIT`` or ``DIR:SPLIT``; a rosbag (folder, ``.db3`` or ``.mcap``).
         fps: rate of sources that have none of their own, in frames a second.
         topic: image topic of a rosbag that has several.
+        data_root: where ``SET`` lies.
 
     Raises:
         DataError: there is no such source, or it cannot be opened.
     """
-    if spec == "street" or spec.startswith("street:"):
-        return StreetSource(_seed(spec), fps)
+    name, colon, split = spec.rpartition(":")
+    if STREET in (spec, name):
+        return _open_street(spec, split if colon else "0", fps)
     if spec.isdecimal():
         return CameraSource(int(spec))
     path = Path(spec).expanduser()
-    if not path.exists():
+    if path.exists():
+        return _open_folder(path, fps, topic) if path.is_dir() else _open_file(path, fps, topic)
+    if colon:
+        return ShardSource(open_shards(spec, data_root).paths, fps)
+    raise DataError(
+        f"no source {spec!r}: give `street`, a camera's index, SET:SPLIT, or an existing folder of pictures, "
+        "video, .tar shard or rosbag"
+    )
+
+
+def _open_street(spec: str, split: str, fps: float) -> Source:
+    if split.isdecimal():
+        return StreetSource(int(split), fps)
+    try:
+        return StreetSplit(split, STREET_FRAMES, fps)
+    except DataError as err:
+        raise DataError(f"source {spec!r}: {err}; or a street's seed from 0, such as street:7") from err
+
+
+def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
+    if (folder / BAG_INDEX).is_file():
+        return BagSource(folder, topic)
+    if (folder / IMAGES).is_dir() or any(_pictures(folder)):
+        return FolderSource(folder, fps)
+    if any(_class_folders(folder)):
+        return ClassFolders(folder, fps)
+    if splits := list_splits(folder):
         raise DataError(
-            f"no source {spec!r}: give `street`, a camera's index, or an existing folder of pictures, "
-            "video, .tar shard or rosbag"
+            f"folder {folder} holds shards: give {' or '.join(f'{folder}:{one}' for one in splits)}"
         )
-    if path.is_dir():
-        return BagSource(path, topic) if (path / "metadata.yaml").is_file() else FolderSource(path, fps)
+    bags = sorted(path.name for path in folder.iterdir() if path.suffix in BAG_FILES)
+    if bags:
+        raise DataError(f"folder {folder} holds {bags} without {BAG_INDEX}: give one of these files")
+    raise DataError(
+        f"folder {folder} has no pictures: expected files that end with .{', .'.join(PICTURE_SUFFIXES)}"
+    )
+
+
+def _open_file(path: Path, fps: float, topic: str | None) -> Source:
     if path.suffix in BAG_FILES:
-        return BagSource(path.parent, topic)
-    return ShardSource(path, fps) if path.suffix == ".tar" else VideoSource(path)
-
-
-def _seed(spec: str) -> int:
-    text = spec.partition(":")[2] or "0"
-    if not text.isdecimal():
-        raise DataError(f"source {spec!r}: a street's seed is a whole number from 0, such as street:7")
-    return int(text)
+        return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
+    return ShardSource([path], fps) if path.suffix == ".tar" else VideoSource(path)
 
 
 def _index_ns(index: int, fps: float) -> int:
@@ -106,104 +180,221 @@ class StreetSource(Source):
     """The synthetic street, without end; each scene lasts ten seconds, then the next seed follows."""
 
     kind = "street"
-    has_truth = True
+    truth = "mask"
     SCENE_S = 10.0
 
     def __init__(self, seed: int, fps: float) -> None:
         super().__init__()
-        self.seed, self.rate_hz = seed, fps
+        self.seed, self.fps, self.rate_hz = seed, fps, fps
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Yield frames for ever."""
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
+        """Yield frames, without a ``stop`` for ever."""
         from frankensplit.data.street import Street
 
-        assert self.rate_hz is not None
-        length = max(1, round(self.SCENE_S * self.rate_hz))
-        for index in itertools.count():
-            if index % length == 0:
-                street = Street(self.seed + index // length, fps=self.rate_hz)
-            frame = street.frame(index % length)
-            name = f"street_{street.seed:04d}_{index % length:05d}"
-            yield SourceFrame(frame.rgb, frame.mask, _index_ns(index, self.rate_hz), name)
+        length, street = max(1, round(self.SCENE_S * self.fps)), None
+        for index in itertools.takewhile(lambda at: stop is None or at < stop, itertools.count(start)):
+            scene, at = divmod(index, length)
+            if street is None or street.seed != self.seed + scene:
+                street = Street(self.seed + scene, fps=self.fps)
+            frame = street.frame(at)
+            name = f"street_{street.seed:04d}_{at:05d}"
+            yield SourceFrame(frame.rgb, frame.mask, _index_ns(index, self.fps), name)
+
+    def count(self, stop: int | None = None) -> int:
+        """Return ``stop``; without one there is no end."""
+        return super().count() if stop is None else stop
+
+    def labels(self) -> dict[str, Any]:
+        """Return the street's classes."""
+        from frankensplit.data.street import CLASSES, VOID
+
+        return {"class_names": list(CLASSES), "void_index": VOID}
 
 
-class FolderSource(Source):
-    """Pictures of one folder in order of their names."""
+class ListedSource(Source):
+    """Frames that are listed by name and can be read in any order."""
+
+    def __init__(self, names: Sequence[str], fps: float) -> None:
+        super().__init__()
+        self.names, self.fps = names, fps
+
+    @abstractmethod
+    def load(self, index: int) -> SourceFrame:
+        """Return one frame; raises DataError where it is damaged."""
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
+        """Yield each frame that can be read."""
+        yield from map(self._try, range(start, self.count(stop)))
+
+    def _try(self, index: int) -> SourceFrame | Skipped:
+        try:
+            return self.load(index)
+        except DataError as err:
+            return Skipped(self.names[index], str(err))
+
+    def count(self, stop: int | None = None) -> int:
+        """Return the length of the list, at most ``stop``."""
+        return len(self.names) if stop is None else min(len(self.names), stop)
+
+
+class StreetSplit(ListedSource):
+    """Single pictures of the synthetic street; the splits share no seed."""
+
+    kind = "street"
+    truth = "mask"
+    labels = StreetSource.labels
+
+    def __init__(self, split: str, frames: int, fps: float) -> None:
+        from frankensplit.data.scenes import require_split
+
+        super().__init__([f"street_{require_split(split)}_{number:05d}" for number in range(frames)], fps)
+        self.split = split
+
+    def load(self, index: int) -> SourceFrame:
+        """Draw one picture."""
+        from frankensplit.data.scenes import street_scene
+
+        scene = street_scene(self.split, index)
+        return SourceFrame(scene.rgb, scene.mask, _index_ns(index, self.fps), scene.key)
+
+
+class FolderSource(ListedSource):
+    """Pictures of one folder, or of its ``images/``, in order of their names."""
 
     kind = "folder"
 
     def __init__(self, folder: Path, fps: float) -> None:
-        super().__init__()
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
-        self.paths = [path for path in files if not path.name.endswith(MASK_SUFFIX)]
+        self.folder = folder
+        inner = folder / IMAGES
+        self.paths = list(_pictures(inner if inner.is_dir() else folder))
         if not self.paths:
             raise DataError(
-                f"folder {folder} has no pictures: expected files that end with {', '.join(PICTURES)}"
+                f"folder {inner} has no pictures: expected files that end with .{', .'.join(PICTURE_SUFFIXES)}"
             )
+        super().__init__([path.name for path in self.paths], fps)
         self.rate_hz = fps
-        self.has_truth = any(_mask_path(path).is_file() for path in self.paths)
+        self.masks = [self._mask_path(path) for path in self.paths]
+        self.truth = "mask" if self.masks[0] else None
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Yield each picture that can be read."""
-        assert self.rate_hz is not None
-        for index, path in enumerate(self.paths):
-            try:
-                rgb = np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[:, :, ::-1])
-                mask = _read(_mask_path(path), cv2.IMREAD_GRAYSCALE) if _mask_path(path).is_file() else None
-            except DataError as err:
-                self._skip(path.name, err)
-                continue
-            yield SourceFrame(rgb, mask, _index_ns(index, self.rate_hz), path.stem)
-        _require_some(self, len(self.paths))
+    def _mask_path(self, picture: Path) -> Path | None:
+        beside = picture.with_name(f"{picture.stem}.{MASK_SUFFIX}")
+        apart = self.folder / MASKS
+        candidates = (beside, apart / f"{picture.stem}.png", apart / f"{picture.stem}.{MASK_SUFFIX}")
+        return next((path for path in candidates if path.is_file()), None)
+
+    def load(self, index: int) -> SourceFrame:
+        """Read one picture, and its mask where it has one."""
+        path, mask_path = self.paths[index], self.masks[index]
+        rgb = decode_picture(_bytes(path), str(path))
+        mask = decode_mask(_bytes(mask_path), str(mask_path)) if mask_path else None
+        return _paired(SourceFrame(rgb, mask, _index_ns(index, self.fps), path.stem))
+
+    def labels(self) -> dict[str, Any] | None:
+        """Read ``labels.json`` of the folder."""
+        path = self.folder / LABELS_FILE
+        return read_labels(path) if path.is_file() else None
+
+    def files(self) -> Sequence[Path]:
+        """Return pictures and masks."""
+        return [*self.paths, *filter(None, self.masks)]
 
 
-def _mask_path(picture: Path) -> Path:
-    return picture.with_name(picture.stem + MASK_SUFFIX)
+def _pictures(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if _is_picture(path) and not path.name.endswith(f".{MASK_SUFFIX}"):
+            yield path
 
 
-def _read(path: Path, flags: int) -> NDArray[np.uint8]:
+def _is_picture(path: Path) -> bool:
+    return path.suffix[1:].lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        return path.read_bytes()
     except OSError as err:
         raise DataError(f"cannot read {path}: {err.strerror}") from err
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
-        raise DataError(f"{path} is damaged or no picture ({data.size} bytes)")
-    return np.asarray(pixels, np.uint8)
 
 
-def _require_some(source: Source, total: int) -> None:
-    if total and len(source.skipped) >= total:
-        first = source.skipped[0]
-        raise DataError(f"none of {total} frames can be read; the first, {first.name}: {first.cause}")
+def _paired(frame: SourceFrame) -> SourceFrame:
+    """Return the frame if its mask has the size of its picture."""
+    if frame.mask is not None and frame.mask.shape != frame.rgb.shape[:2]:
+        (height, width), (rows, columns) = frame.rgb.shape[:2], frame.mask.shape
+        raise DataError(
+            f"{frame.name}: the mask is {columns}x{rows}, expected {width}x{height} as the picture"
+        )
+    return frame
 
 
-class ShardSource(Source):
-    """Samples of a WebDataset shard: ``KEY.jpg`` (or webp, png) and perhaps ``KEY.mask.png``."""
+class ClassFolders(ListedSource):
+    """Pictures in one folder a class; the label is the folder's place in the order of names (as torchvision's)."""
+
+    kind = "class folders"
+    truth = "label"
+
+    def __init__(self, folder: Path, fps: float) -> None:
+        self.folder = folder
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        self.classes = [path.name for path in folders]
+        self.samples = [
+            (path, label)
+            for label, one in enumerate(folders)
+            for path in sorted(one.rglob("*"))
+            if _is_picture(path)
+        ]
+        super().__init__([str(path.relative_to(folder)) for path, _ in self.samples], fps)
+
+    def load(self, index: int) -> SourceFrame:
+        """Read one picture."""
+        path, label = self.samples[index]
+        rgb, name = decode_picture(_bytes(path), str(path)), str(Path(self.names[index]).with_suffix(""))
+        return SourceFrame(rgb, None, _index_ns(index, self.fps), name, label)
+
+    def labels(self) -> dict[str, Any]:
+        """Return the names of the folders."""
+        return {"class_names": self.classes}
+
+    def files(self) -> Sequence[Path]:
+        """Return the pictures."""
+        return [path for path, _ in self.samples]
+
+
+def _class_folders(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and any(_is_picture(inner) for inner in path.rglob("*")):
+            yield path
+
+
+class ShardSource(ListedSource):
+    """Samples of WebDataset shards: ``KEY.jpg`` (or webp, png ...) and perhaps ``KEY.mask.png`` or ``KEY.cls``."""
 
     kind = "shard"
 
-    def __init__(self, path: Path, fps: float) -> None:
-        super().__init__()
-        self.path, self.rate_hz = path, fps
-        first = next(read_shard(path), None)
-        if first is None:
-            raise DataError(f"shard {path} is empty")
-        self.has_truth = first.mask() is not None
+    def __init__(self, paths: Sequence[Path], fps: float) -> None:
+        self.paths = paths
+        self.entries = [entry for path in paths for entry in index_shard(path)]
+        if not self.entries:
+            raise DataError(f"shard {paths[0]} is empty: it holds no picture")
+        super().__init__([entry.key for entry in self.entries], fps)
+        first = self.entries[0].places
+        self.truth = "mask" if MASK_SUFFIX in first else "label" if CLASS_SUFFIX in first else None
+        self.rate_hz = None if self.truth == "label" else fps
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Yield each sample that can be read."""
-        assert self.rate_hz is not None
-        count = 0
-        for index, sample in enumerate(read_shard(self.path)):
-            count += 1
-            try:
-                rgb, mask = sample.image(), sample.mask()
-            except DataError as err:
-                self._skip(sample.key, err)
-                continue
-            yield SourceFrame(rgb, mask, _index_ns(index, self.rate_hz), sample.key)
-        _require_some(self, count)
+    def load(self, index: int) -> SourceFrame:
+        """Read one sample."""
+        sample = self.entries[index].read()
+        return _paired(
+            SourceFrame(sample.image(), sample.mask(), _index_ns(index, self.fps), sample.key, sample.label())
+        )
+
+    def labels(self) -> dict[str, Any] | None:
+        """Read ``labels.json`` beside the shards."""
+        path = self.paths[0].with_name(LABELS_FILE)
+        return read_labels(path) if path.is_file() else None
+
+    def files(self) -> Sequence[Path]:
+        """Return the shards."""
+        return self.paths
 
 
 class VideoSource(Source):
@@ -214,6 +405,7 @@ class VideoSource(Source):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self._total: int | None = None
         with self._open() as container:
             if not container.streams.video:
                 raise DataError(f"{path} has no picture stream")
@@ -228,29 +420,49 @@ class VideoSource(Source):
         except (av.error.FFmpegError, OSError) as err:
             raise DataError(f"cannot open {self.path} as a video: {err}") from err
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Yield each frame that can be decoded."""
+    def _decoded(self) -> Iterator[Any]:
+        """Yield FFmpeg's frames, and a Skipped for each packet that it cannot decode."""
         import av
 
         with self._open() as container:
-            found, packets = 0, container.demux(container.streams.video[0])
+            packets = container.demux(container.streams.video[0])
             for number in itertools.count():
                 try:
                     packet = next(packets, None)
                     frames = packet.decode() if packet is not None else []
                 except av.error.FFmpegError as err:
-                    self._skip(f"{self.path.name} packet {number}", err)
+                    yield Skipped(f"{self.path.name} packet {number}", str(err))
                     continue
                 if packet is None:
-                    break
-                for frame in frames:
-                    name = f"{self.path.stem}_{found:06d}"
-                    yield SourceFrame(
-                        frame.to_ndarray(format="rgb24"), None, round((frame.time or 0) * SECOND_NS), name
-                    )
-                    found += 1
-        if not found:
-            raise DataError(f"{self.path} holds no frame that can be decoded")
+                    return
+                yield from frames
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
+        """Yield each frame that can be decoded; the earlier ones are decoded too, but not converted."""
+        found = 0
+        for position, frame in enumerate(itertools.islice(self._decoded(), stop)):
+            missing = isinstance(frame, Skipped)
+            if position >= start:
+                yield frame if missing else self._frame(frame, found)
+            found += not missing
+
+    def _frame(self, frame: Any, found: int) -> SourceFrame:
+        seconds = found / (self.rate_hz or DEFAULT_FPS) if frame.time is None else frame.time
+        rgb = frame.to_ndarray(format="rgb24")
+        return SourceFrame(rgb, None, round(seconds * SECOND_NS), f"{self.path.stem}_{found:06d}")
+
+    def count(self, stop: int | None = None) -> int:
+        """Count the frames by decoding them, for a container may state another number."""
+        if self._total is None:
+            found = sum(1 for _ in itertools.islice(self._decoded(), stop))
+            if stop is not None and found == stop:
+                return found
+            self._total = found
+        return self._total if stop is None else min(self._total, stop)
+
+    def files(self) -> Sequence[Path]:
+        """Return the video."""
+        return [self.path]
 
 
 class CameraSource(Source):
@@ -267,8 +479,11 @@ class CameraSource(Source):
                 f"camera {index} cannot be opened: is it there, and may this user read /dev/video{index}?"
             )
 
-    def __iter__(self) -> Iterator[SourceFrame]:
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
         """Yield frames until the camera gives no more."""
+        return itertools.islice(self._frames(), start, stop)
+
+    def _frames(self) -> Iterator[SourceFrame]:
         start = cv2.getTickCount()
         for number in itertools.count():
             good, bgr = self._capture.read()
@@ -280,18 +495,20 @@ class CameraSource(Source):
 
 
 class BagSource(Source):
-    """Images of one topic of a rosbag2, sqlite3 or mcap."""
+    """Images of one topic of a rosbag2, sqlite3 or mcap, in the order of recording."""
 
     kind = "rosbag"
     TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
-    def __init__(self, folder: Path, topic: str | None) -> None:
+    def __init__(self, path: Path, topic: str | None) -> None:
         super().__init__()
-        self.folder = folder
+        self.path = path
+        self._total: int | None = None
         with closing(self._open()) as reader:
-            images = {c.topic: c for c in reader.connections if c.msgtype in self.TYPES}
-            self.topic = _choose_topic(folder, images, topic)
-            count, seconds = images[self.topic].msgcount, reader.duration / SECOND_NS
+            images = [one for one in reader.connections if one.msgtype in self.TYPES]
+            self.topic = _choose_topic(path, sorted({one.topic for one in images}), topic)
+            count = sum(one.msgcount for one in images if one.topic == self.topic)
+            seconds = reader.duration / SECOND_NS
             self.rate_hz = (count - 1) / seconds if count > 1 and seconds > 0 else None
 
     def _open(self) -> Any:
@@ -299,50 +516,64 @@ class BagSource(Source):
         from rosbags.typesys import Stores, get_typestore
 
         try:
-            reader = AnyReader([self.folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
             reader.open()
         # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
         except Exception as err:
-            raise DataError(f"cannot open rosbag {self.folder}: {err}; try `ros2 bag reindex`") from err
+            raise DataError(f"cannot open rosbag {self.path}: {err}; try `ros2 bag reindex`") from err
         return reader
 
     def _messages(self, reader: Any) -> Iterator[Any]:
-        chosen = [c for c in reader.connections if c.topic == self.topic]
+        chosen = [one for one in reader.connections if one.topic == self.topic and one.msgtype in self.TYPES]
         try:
             yield from reader.messages(chosen)
         except DataError:
             raise
         except Exception as err:  # as above
-            raise DataError(f"rosbag {self.folder} is damaged: {err}; try `ros2 bag reindex`") from err
+            raise DataError(f"rosbag {self.path} is damaged: {err}; try `ros2 bag reindex`") from err
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Yield each image that can be understood."""
-        from rosbags.serde import SerdeError
-
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
+        """Yield each image that can be understood; messages before ``start`` are passed over unread."""
         with closing(self._open()) as reader:
-            number = -1
-            for number, (connection, recorded_ns, data) in enumerate(self._messages(reader)):
+            messages = enumerate(itertools.islice(self._messages(reader), stop))
+            for number, (connection, recorded_ns, data) in itertools.islice(messages, start, None):
                 name = f"{self.topic.strip('/').replace('/', '_')}_{number:06d}"
                 try:
                     message = reader.deserialize(data, connection.msgtype)
                     rgb = _image_to_rgb(message)
-                except (FrankensplitError, SerdeError, ValueError, IndexError) as err:
-                    self._skip(name, err)
+                # The bytes of a damaged message can be anything: rosbags, numpy and struct fail as they like.
+                except Exception as err:
+                    yield Skipped(name, str(err) or type(err).__name__)
                     continue
                 yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name)
-        _require_some(self, number + 1)
 
+    def count(self, stop: int | None = None) -> int:
+        """Count the messages, without reading what is in them."""
+        if self._total is None:
+            with closing(self._open()) as reader:
+                found = sum(1 for _ in itertools.islice(self._messages(reader), stop))
+            if stop is not None and found == stop:
+                return found
+            self._total = found
+        return self._total if stop is None else min(self._total, stop)
 
-def _choose_topic(folder: Path, images: dict[str, Any], topic: str | None) -> str:
-    if not images:
-        raise DataError(f"rosbag {folder} has no topic of {' or '.join(BagSource.TYPES)}")
-    if topic is None and len(images) > 1:
-        raise DataError(f"rosbag {folder} has several image topics, name one: {', '.join(sorted(images))}")
-    chosen = topic or next(iter(images))
-    if chosen not in images:
-        raise DataError(
-            f"rosbag {folder} has no image topic {chosen!r}: there are {', '.join(sorted(images))}"
+    def files(self) -> Sequence[Path]:
+        """Return the files of the bag."""
+        return (
+            sorted(path for path in self.path.iterdir() if path.is_file())
+            if self.path.is_dir()
+            else [self.path]
         )
+
+
+def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
+    if not images:
+        raise DataError(f"rosbag {bag} has no topic of {' or '.join(BagSource.TYPES)}")
+    if topic is None and len(images) > 1:
+        raise DataError(f"rosbag {bag} has several image topics, name one: {', '.join(images)}")
+    chosen = topic or images[0]
+    if chosen not in images:
+        raise DataError(f"rosbag {bag} has no image topic {chosen!r}: there are {', '.join(images)}")
     return chosen
 
 

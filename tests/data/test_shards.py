@@ -44,14 +44,17 @@ def _add(tar, name, data):
 
 def test_scenes_in_order_with_colors_and_masks(folder, tmp_path):
     scenes = list(read_scenes(f"{folder}:train", tmp_path / "elsewhere"))
-    assert [scene.key for scene in scenes] == ["f0", "f1", "f2"]
+    assert [scene.key for scene in scenes] == ["deep/f0", "deep/f1", "deep/f2"]
     assert scenes[1].rgb[0, 0].tolist() == [200, 40, 40]
     assert (scenes[2].mask == 2).all() and scenes[2].rgb.shape == (6, 8, 3)
 
 
 def test_include_and_exclude(folder, tmp_path):
-    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, include="f[12]")] == ["f1", "f2"]
-    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, exclude="f[12]")] == ["f0"]
+    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, include="f[12]")] == [
+        "deep/f1",
+        "deep/f2",
+    ]
+    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, exclude="f[12]")] == ["deep/f0"]
 
 
 @pytest.mark.parametrize(

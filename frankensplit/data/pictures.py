@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decode the pictures and class masks of data sets."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.edge.file_header import declared_size
+from frankensplit.edge.image import to_rgb
+from frankensplit.errors import DataError, ImageError
+
+PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm")
+MASK_SUFFIX = "mask.png"
+_ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_COLOR_TYPE = 25  # of IHDR, which comes first
+_PALETTE = 3
+
+
+def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode a picture file to RGB, to the values that the same file gives as a ``sensor_msgs/CompressedImage``.
+
+    Grey becomes three equal channels, 16 bits are scaled to 8 with rounding, transparency is dropped and an
+    orientation in the metadata is ignored.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+
+    Raises:
+        DataError: the file is damaged, cut off, or no picture.
+    """
+    pixels = _decode(data, name, _ANY)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{name} has {pixels.dtype} pixels, expected 8 or 16 bits a channel")
+    height, width = pixels.shape[:2]
+    encoding = f"{'mono' if pixels.ndim == 2 else 'bgr'}{8 * pixels.itemsize}"
+    step = pixels.nbytes // height
+    try:
+        return to_rgb(
+            np.ascontiguousarray(pixels).data, height=height, width=width, encoding=encoding, step=step
+        )
+    except ImageError as err:
+        raise DataError(f"{name}: {err}") from err
+
+
+def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode a class mask.
+
+    A grey file holds the classes as its values; of a file with a palette the indices count, unless every colour of
+    the palette is a grey (then a tool has repacked a grey file).
+
+    Returns:
+        uint8 ``(H, W)``.
+
+    Raises:
+        DataError: the file is damaged, has several channels, or values above 255.
+    """
+    if data[: len(_PNG)] == _PNG and data[_PNG_COLOR_TYPE : _PNG_COLOR_TYPE + 1] == bytes([_PALETTE]):
+        return _palette_mask(data, name)
+    pixels = _decode(data, name, cv2.IMREAD_UNCHANGED)
+    if pixels.ndim == 3:
+        raise DataError(
+            f"{name} has {pixels.shape[2]} channels, expected one with class indices; convert colours to indices"
+        )
+    if pixels.dtype != np.uint8:
+        low, high = pixels.min(), pixels.max()
+        if pixels.dtype != np.uint16 or high > 255:
+            raise DataError(
+                f"{name} has {pixels.dtype} values from {low} to {high}, expected indices of 0 to 255"
+            )
+    return np.asarray(pixels, np.uint8)
+
+
+def _decode(data: bytes, name: str, flags: int) -> NDArray[Any]:
+    try:
+        if data[:2] == b"\xff\xd8" or data[:8] == _PNG or data[8:12] == b"WEBP":
+            declared_size(data)  # sees a file that was cut off, of which OpenCV may give the first part
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except (cv2.error, ImageError):
+        pixels = None
+    if pixels is None:
+        raise DataError(f"{name} is damaged or no picture ({len(data)} bytes)")
+    return pixels
+
+
+def _palette_mask(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Read the indices, for OpenCV gives only the colours."""
+    try:
+        from PIL import Image
+    except ImportError as err:
+        raise DataError(f"{name} has a palette: `pip install pillow` to read it, or save it as grey") from err
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            indices = np.array(picture, np.uint8)
+            palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    # Pillow fails in many ways on damaged files: OSError, SyntaxError, ValueError, EOFError, zlib's own.
+    except Exception as err:
+        raise DataError(f"{name} is damaged or no picture ({len(data)} bytes)") from err
+    grey = palette[:, 0]
+    if (palette == grey[:, None]).all() and int(indices.max(initial=0)) < len(grey):
+        return np.asarray(grey[indices], np.uint8)
+    return indices
