@@ -183,9 +183,8 @@ def open_frames(
         raise DataError(f"a limit of {limit} frames leaves none: give at least 1")
     source = _open(spec, data_root, topic, limit)
     labels = source.labels()
-    notes = _rate(source, labels)
-    rule, more = _rule(source, labels, classes, ignore, label_classes)
-    return Frames(spec, source, rule, labels, notes + more, limit)
+    rule, notes = _rule(source, labels, classes, ignore, label_classes)
+    return Frames(spec, source, rule, labels, [*_rate(source, labels), *source.notes, *notes], limit)
 
 
 def _open(spec: str, data_root: Path, topic: str | None, limit: int | None) -> Source:
@@ -235,6 +234,5 @@ def _rule(
 def _digest(name: str, source: Source, labels: dict[str, Any] | None) -> str:
     """Return a cheap identity of the data: what files there are, how large and how old."""
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.files()]
-    topic = getattr(source, "topic", None)
-    identity = json.dumps([source.kind, files or name, topic, labels], sort_keys=True)
+    identity = json.dumps([name, source.kind, files, getattr(source, "topic", None), labels])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -22,7 +22,8 @@ def read_labels(path: Path) -> dict[str, Any]:
     """Read the ``labels.json`` of a data set.
 
     Returns:
-        its JSON object: at least ``class_names``, perhaps ``void_index`` (a mask's value without a class).
+        its JSON object: at least ``class_names``, perhaps ``void_index`` (a mask's value without a class) and
+        ``rate_hz`` (of samples that are a sequence).
 
     Raises:
         DataError: the file is missing, no JSON, or a key is missing or of the wrong type.
@@ -74,22 +75,28 @@ def mask_table(
         table[:count] = np.arange(count)
         table[[ignore, UNLABELLED]] = ignore
         return table, ["no labels.json: values of the masks are taken as the bundle's class indices"]
-    names: list[str] = labels["class_names"]
-    fits, notes = match_names(names, names if classes is None else classes)
-    if classes is not None and not any(index is not None for index in fits):
+    names, void = labels["class_names"], labels.get("void_index")
+    fits, notes = match_names(names, names if classes is None else classes, void)
+    if all(index is None for index in fits):
         return None, [f"{notes[0]}; the masks are not used"]
-    table[: len(names)] = [ignore if index is None else index for index in fits]
-    if labels.get("void_index") is not None:
-        table[labels["void_index"]] = ignore
+    values = [ignore if index is None else index for index in fits][: len(table)]
+    table[: len(values)] = values
+    if void is not None:
+        table[void] = ignore
     return table, notes
 
 
-def match_names(names: Sequence[str], classes: Sequence[str]) -> tuple[list[int | None], list[str]]:
-    """Return the index in ``classes`` of each name (case, spaces, ``_`` and ``-`` do not count), and notes."""
+def match_names(
+    names: Sequence[str], classes: Sequence[str], void: int | None = None
+) -> tuple[list[int | None], list[str]]:
+    """Return the index in ``classes`` of each name (case, spaces, ``_`` and ``-`` do not count), and notes.
+
+    The name at ``void``, if there is one, is no class.
+    """
     own = {_normal(name): index for index, name in reversed(list(enumerate(classes)))}
-    fits = [own.get(_normal(name)) for name in names]
-    strangers = [name for name, index in zip(names, fits, strict=True) if index is None]
-    if len(strangers) == len(names):
+    fits = [None if at == void else own.get(_normal(name)) for at, name in enumerate(names)]
+    strangers = [name for at, name in enumerate(names) if fits[at] is None and at != void]
+    if all(index is None for index in fits):
         return fits, [f"no class of the set ({_list(names)}) is one of the bundle's ({_list(classes)})"]
     notes = []
     if any(index not in (None, at) for at, index in enumerate(fits)):

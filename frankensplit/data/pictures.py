@@ -18,8 +18,8 @@ PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "
 MASK_SUFFIX = "mask.png"
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_COLOR_TYPE = 25  # of IHDR, which comes first
-_PALETTE = 3
+_PNG_DEPTH, _PNG_KIND = 24, 25  # in IHDR, which comes first
+_GREY, _PALETTE = 0, 3
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -55,8 +55,8 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
 def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode a class mask.
 
-    A grey file holds the classes as its values; of a file with a palette the indices count, unless every colour of
-    the palette is a grey (then a tool has repacked a grey file).
+    A grey file holds the classes as its values; of a file with a palette the indices count. Values of fewer than
+    8 bits are taken as they are stored, not stretched to 255.
 
     Returns:
         uint8 ``(H, W)``.
@@ -64,7 +64,8 @@ def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is damaged, has several channels, or values above 255.
     """
-    if data[: len(_PNG)] == _PNG and data[_PNG_COLOR_TYPE : _PNG_COLOR_TYPE + 1] == bytes([_PALETTE]):
+    depth, kind = _png_kind(data)
+    if kind == _PALETTE:
         return _palette_mask(data, name)
     pixels = _decode(data, name, cv2.IMREAD_UNCHANGED)
     if pixels.ndim == 3:
@@ -77,12 +78,18 @@ def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
             raise DataError(
                 f"{name} has {pixels.dtype} values from {low} to {high}, expected indices of 0 to 255"
             )
-    return np.asarray(pixels, np.uint8)
+    mask = np.asarray(pixels, np.uint8)
+    return mask // np.uint8(255 // (2**depth - 1)) if kind == _GREY and depth < 8 else mask
+
+
+def _png_kind(data: bytes) -> tuple[int, int]:
+    """Return bits a sample and colour type of a PNG file; those of other files are 0 and -1."""
+    return (data[_PNG_DEPTH], data[_PNG_KIND]) if data.startswith(_PNG) and len(data) > _PNG_KIND else (0, -1)
 
 
 def _decode(data: bytes, name: str, flags: int) -> NDArray[Any]:
     try:
-        if data[:2] == b"\xff\xd8" or data[:8] == _PNG or data[8:12] == b"WEBP":
+        if data[:2] == b"\xff\xd8" or data.startswith(_PNG) or data[8:12] == b"WEBP":
             declared_size(data)  # sees a file that was cut off, of which OpenCV may give the first part
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except (cv2.error, ImageError):
@@ -100,12 +107,7 @@ def _palette_mask(data: bytes, name: str) -> NDArray[np.uint8]:
         raise DataError(f"{name} has a palette: `pip install pillow` to read it, or save it as grey") from err
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            indices = np.array(picture, np.uint8)
-            palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            return np.array(picture, np.uint8)
     # Pillow fails in many ways on damaged files: OSError, SyntaxError, ValueError, EOFError, zlib's own.
     except Exception as err:
         raise DataError(f"{name} is damaged or no picture ({len(data)} bytes)") from err
-    grey = palette[:, 0]
-    if (palette == grey[:, None]).all() and int(indices.max(initial=0)) < len(grey):
-        return np.asarray(grey[indices], np.uint8)
-    return indices

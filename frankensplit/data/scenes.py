@@ -97,8 +97,11 @@ def head_labels(labels: dict[str, Any], detections: list[str]) -> dict[str, dict
         detections: the mask classes whose connected components are boxes.
 
     Raises:
-        DataError: a class is unknown.
+        DataError: a key is missing, or a class is unknown.
     """
+    needed = ("class_names", "class_colors_rgb", "void_index", "frequency")
+    if missing := [key for key in needed if key not in labels]:
+        raise DataError(f"labels.json has no {', '.join(missing)}: training needs {', '.join(needed)}")
     classes, colors = labels["class_names"], labels["class_colors_rgb"]
     unknown = [name for name in detections if name not in classes]
     if unknown:

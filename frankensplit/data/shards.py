@@ -73,11 +73,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where the members of a sample lie in a shard: offset and size in bytes by suffix."""
+    """Where the members of a sample lie in a shard: offset and size in bytes by suffix.
+
+    ``unread`` are the suffixes of its other members.
+    """
 
     shard: Path
     key: str
     places: dict[str, tuple[int, int]]
+    unread: tuple[str, ...] = ()
 
     def read(self) -> Sample:
         """Read the members.
@@ -170,9 +174,14 @@ def index_shard(path: Path) -> list[Entry]:
     for member in members:
         name = member.linkname if member.islnk() else member.name
         match = _MEMBER.fullmatch(member.name)
-        if match and name in offsets and match[2].lower() in _READ:
+        if match and name in offsets:
             places.setdefault(match[1], {})[match[2].lower()] = offsets[name]
-    return [Entry(path, key, found) for key, found in places.items()]
+    return [_entry(path, key, found) for key, found in places.items() if not _READ.isdisjoint(found)]
+
+
+def _entry(path: Path, key: str, found: dict[str, tuple[int, int]]) -> Entry:
+    read = {suffix: place for suffix, place in found.items() if suffix in _READ}
+    return Entry(path, key, read, tuple(found.keys() - read.keys()))
 
 
 def _require_end(tar: tarfile.TarFile) -> None:

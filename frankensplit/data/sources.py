@@ -62,6 +62,7 @@ class Source(ABC):
 
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
+        self.notes: list[str] = []  # what is odd about the source
 
     @property
     def has_truth(self) -> bool:
@@ -78,7 +79,7 @@ class Source(ABC):
             else:
                 yield item
         if len(self.skipped) >= total:
-            raise nothing_left(self.kind, total, self.skipped)
+            raise nothing_left(f"{self.kind} {next(iter(self.files()), '')}", total, self.skipped)
 
     @abstractmethod
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
@@ -132,6 +133,8 @@ def open_source(
         return _open_folder(path, fps, topic) if path.is_dir() else _open_file(path, fps, topic)
     if colon:
         return ShardSource(open_shards(spec, data_root).paths, fps)
+    if splits := list_splits(data_root / spec):
+        raise DataError(f"data set {spec!r}: give {_choices(spec, splits)}")
     raise DataError(
         f"no source {spec!r}: give `street`, a camera's index, SET:SPLIT, or an existing folder of pictures, "
         "video, .tar shard or rosbag"
@@ -155,9 +158,7 @@ def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
     if any(_class_folders(folder)):
         return ClassFolders(folder, fps)
     if splits := list_splits(folder):
-        raise DataError(
-            f"folder {folder} holds shards: give {' or '.join(f'{folder}:{one}' for one in splits)}"
-        )
+        raise DataError(f"folder {folder} holds shards: give {_choices(str(folder), splits)}")
     bags = sorted(path.name for path in folder.iterdir() if path.suffix in BAG_FILES)
     if bags:
         raise DataError(f"folder {folder} holds {bags} without {BAG_INDEX}: give one of these files")
@@ -166,10 +167,14 @@ def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
     )
 
 
+def _choices(folder: str, splits: Sequence[str]) -> str:
+    return " or ".join(f"{folder}:{split}" for split in splits)
+
+
 def _open_file(path: Path, fps: float, topic: str | None) -> Source:
     if path.suffix in BAG_FILES:
         return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
-    return ShardSource([path], fps) if path.suffix == ".tar" else VideoSource(path)
+    return ShardSource([path], fps) if path.suffix.lower() == ".tar" else VideoSource(path)
 
 
 def _index_ns(index: int, fps: float) -> int:
@@ -210,6 +215,10 @@ class StreetSource(Source):
 
         return {"class_names": list(CLASSES), "void_index": VOID}
 
+    def files(self) -> Sequence[Path]:
+        """Return the code that draws the street."""
+        return sorted(Path(__file__).with_name("street").glob("*.py"))
+
 
 class ListedSource(Source):
     """Frames that are listed by name and can be read in any order."""
@@ -242,7 +251,7 @@ class StreetSplit(ListedSource):
 
     kind = "street"
     truth = "mask"
-    labels = StreetSource.labels
+    labels, files = StreetSource.labels, StreetSource.files
 
     def __init__(self, split: str, frames: int, fps: float) -> None:
         from frankensplit.data.scenes import require_split
@@ -275,6 +284,7 @@ class FolderSource(ListedSource):
         self.rate_hz = fps
         self.masks = [self._mask_path(path) for path in self.paths]
         self.truth = "mask" if self.masks[0] else None
+        self.notes = _unused([path is not None for path in self.masks])
 
     def _mask_path(self, picture: Path) -> Path | None:
         beside = picture.with_name(f"{picture.stem}.{MASK_SUFFIX}")
@@ -307,6 +317,13 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 def _is_picture(path: Path) -> bool:
     return path.suffix[1:].lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _unused(masks: Sequence[bool]) -> list[str]:
+    """Return a note where some frames have a mask, but not the first."""
+    if masks[0] or not any(masks):
+        return []
+    return [f"{sum(masks)} of {len(masks)} frames have a mask, but the first has none: no mask is used"]
 
 
 def _bytes(path: Path) -> bytes:
@@ -379,6 +396,10 @@ class ShardSource(ListedSource):
         first = self.entries[0].places
         self.truth = "mask" if MASK_SUFFIX in first else "label" if CLASS_SUFFIX in first else None
         self.rate_hz = None if self.truth == "label" else fps
+        self.notes = _unused([MASK_SUFFIX in entry.places for entry in self.entries])
+        if self.truth is None and self.entries[0].unread:
+            unread = ", ".join(sorted(self.entries[0].unread))
+            self.notes.append(f"no {MASK_SUFFIX} and no {CLASS_SUFFIX} in the shard; not read: {unread}")
 
     def load(self, index: int) -> SourceFrame:
         """Read one sample."""

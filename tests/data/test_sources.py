@@ -3,34 +3,16 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import tarfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from data_files import mask, picture, png, write_bag, write_shard, write_video
 
 from frankensplit.data.sources import Source, open_source
 from frankensplit.data.street import Street
 from frankensplit.errors import DataError
-
-RNG = np.random.default_rng(3)
-
-
-def picture(value: int = 0, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    smooth = np.add.outer(np.arange(height), np.arange(width)) + 10 * value
-    return np.dstack([smooth, smooth[::-1], np.full_like(smooth, 8 * value)]).astype(np.uint8)
-
-
-def mask(value: int = 0) -> NDArray[np.uint8]:
-    return np.full((48, 64), value, np.uint8)
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
 
 def names(source: Source) -> list[str]:
@@ -63,14 +45,6 @@ def test_a_folder_gives_its_pictures_in_order_and_names_the_bad_one(tmp_path: Pa
     assert "damaged" in source.skipped[0].cause
 
 
-def write_shard(path: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
 def test_a_shard_gives_pictures_with_their_masks(tmp_path: Path):
     members = {}
     for index in range(3):
@@ -85,17 +59,6 @@ def test_a_shard_gives_pictures_with_their_masks(tmp_path: Path):
     assert source.has_truth and [s.name for s in source.skipped] == ["k1"]
 
 
-def write_video(path: Path, count: int) -> None:
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
-        for index in range(count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
-        container.mux(stream.encode(None))
-
-
 def test_a_video_gives_its_frames_with_their_times(tmp_path: Path):
     write_video(tmp_path / "v.mp4", 12)
     source = open_source(str(tmp_path / "v.mp4"))
@@ -104,28 +67,6 @@ def test_a_video_gives_its_frames_with_their_times(tmp_path: Path):
     assert frames[11].stamp_ns - frames[0].stamp_ns == 11 * 40_000_000
     for index, frame in enumerate(frames):
         assert np.abs(frame.rgb.astype(int) - picture(index)).mean() < 4
-
-
-def write_bag(
-    folder: Path, storage: str, damaged: int | None = None, topics: tuple[str, ...] = ("/cam/image",)
-) -> None:
-    from rosbags.rosbag2 import StoragePlugin, Writer
-    from rosbags.typesys import Stores, get_typestore
-
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = store.types
-    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage]) as writer:
-        for topic in topics:
-            connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store)
-            for index in range(4):
-                stamp = types["builtin_interfaces/msg/Time"](sec=10, nanosec=index * 1000)
-                header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
-                data = picture(index)[..., ::-1].reshape(-1).copy()
-                data = data[:-1] if index == damaged else data
-                message = types["sensor_msgs/msg/Image"](header, 48, 64, "bgr8", 0, 64 * 3, data)
-                writer.write(
-                    connection, 10**10 + index, store.serialize_cdr(message, "sensor_msgs/msg/Image")
-                )
 
 
 @pytest.mark.parametrize("storage", ["SQLITE3", "MCAP"])
@@ -178,3 +119,38 @@ def test_what_is_no_source_is_refused_by_name(tmp_path: Path):
         open_source("97")
     with pytest.raises(DataError, match="street:x"):
         open_source("street:x")
+
+
+def test_a_set_is_a_source_too(tmp_path: Path):
+    for number in range(2):
+        write_shard(tmp_path / "mine" / f"val-{number}.tar", {f"k{number}.png": png(picture(number))})
+    assert names(open_source(f"{tmp_path}/mine:val")) == ["k0", "k1"]
+    assert names(open_source("mine:val", data_root=tmp_path)) == ["k0", "k1"]
+    with pytest.raises(DataError, match="mine:val"):
+        open_source("mine", data_root=tmp_path)
+    with pytest.raises(DataError, match="mine:val"):
+        open_source(str(tmp_path / "mine"))
+
+
+def test_the_street_has_splits_of_single_pictures():
+    source = open_source("street:val")
+    assert source.count() == 200 and source.has_truth and source.rate_hz is None
+    first = next(source.read(7, 8))
+    np.testing.assert_array_equal(first.rgb, Street(501).frame(120).rgb)
+
+
+def test_a_bag_without_its_index_is_read_by_file(tmp_path: Path):
+    write_bag(tmp_path / "bag", "MCAP")
+    whole = names(open_source(str(tmp_path / "bag")))
+    (tmp_path / "bag" / "metadata.yaml").unlink()
+    file = next((tmp_path / "bag").glob("*.mcap"))
+    assert names(open_source(str(file))) == whole
+    with pytest.raises(DataError, match=file.name):
+        open_source(str(tmp_path / "bag"))
+
+
+def test_a_message_that_is_no_message_is_skipped(tmp_path: Path):
+    write_bag(tmp_path / "bag", "SQLITE3", garbled=1)
+    source = open_source(str(tmp_path / "bag"))
+    assert [name[-1] for name in names(source)] == ["0", "2", "3"]
+    assert [one.name[-1] for one in source.skipped] == ["1"]
