@@ -426,3 +426,11 @@ def test_camvid_as_it_is(data_root: Path, repository: Path):
         np.testing.assert_array_equal(frame.mask, np.where(void, 11, stored.mask))
         np.testing.assert_array_equal(other.mask, np.where(void, 11, 10 - stored.mask.astype(int)))
     assert open_frames("caltech101:val", data_root, labels["classes"]).truth == "label"
+
+
+def test_bad_frames_of_one_name_are_counted_apart(tmp_path: Path):
+    for number in range(2):
+        write_shard(tmp_path / f"val-{number}.tar", {"a.png": b"broken", f"b{number}.png": png(picture())})
+    frames = opened(f"{tmp_path}:val")
+    assert keys(frames) == ["b0", "b1"] and list(frames.skipped) == ["a", "a (frame 2)"]
+    assert list(frames.select(2).skipped) == [] and keys(frames.select(2)) == ["b1"]
