@@ -55,9 +55,9 @@ class Meter:
         elif self.done > self.first:
             self._say()
 
-    def advance(self, note: str = "") -> None:
-        """Count one step."""
-        self.done += 1
+    def advance(self, note: str = "", steps: int = 1) -> None:
+        """Count one step, or several."""
+        self.done += steps
         self.note = note or self.note
         if self._bar:
             self._bar.update(self._task, completed=self.done, note=self.note)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import Bundle
-from frankensplit.evaluation.metrics import metric_for
+from frankensplit.evaluation.metrics import Statistics, metric_for
 from frankensplit.models.heads import head_class
 from frankensplit.results import Result
 from fs_demo.frames import Cost, DemoFrame
@@ -30,7 +30,12 @@ class Accuracy:
         self._head, self._labels = head_class(name), labels
         self._metric = metric_for(self._head.kind, labels)
         self.name = self._metric.name
-        self.frames = 0
+        self._statistics: list[Statistics] = []
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return len(self._statistics)
 
     def truth(self, mask: NDArray[np.uint8]) -> Result:
         """Return what a perfect head would give."""
@@ -38,12 +43,11 @@ class Accuracy:
 
     def add(self, result: Result, mask: NDArray[np.uint8]) -> None:
         """Compare one frame."""
-        self._metric.update(result, self.truth(mask))
-        self.frames += 1
+        self._statistics.append(self._metric.frame(result, self.truth(mask)))
 
     def value(self) -> float:
         """Return the metric in points of 0 to 100; NaN before the first frame."""
-        return self._metric.value() if self.frames else math.nan
+        return self._metric.value(self._statistics) if self.frames else math.nan
 
 
 class Tally:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 DATA_ROOT = Path(os.environ.get("FRANKENSPLIT_DATA", "../shared/datasets"))
-RUNS = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "frankensplit" / "runs"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "frankensplit"
+RUNS = CACHE / "runs"
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
+from frankensplit.cli.common import CACHE, add_data_root, add_device, add_json, positive_int, write_json
+
+EVALUATIONS = CACHE / "evaluations"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,14 +18,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         required=True,
-        metavar="SET:SPLIT",
-        help="labelled shards: SET:SPLIT, DIR:SPLIT or street:val",
+        metavar="SPEC",
+        help="SET:SPLIT, DIR:SPLIT (shards), street:val, a folder of pictures with masks, a folder of class "
+        "folders, a video, or a rosbag; data without truth are measured by agreement with the unmodified backbone",
     )
     parser.add_argument(
-        "--rival", action="append", default=[], metavar="NAME", help="rival codec, may be repeated: jpeg"
+        "--rival",
+        action="append",
+        default=[],
+        metavar="NAME[:QUALITY,..]",
+        help="rival codec, may be repeated, at these qualities or over its sweep; all for every one",
     )
-    parser.add_argument("--frames", type=positive_int, help="stop after this many frames")
-    parser.add_argument("--threads", type=positive_int, default=2, help="CPU threads (default: %(default)s)")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="weights of a learned rival: a file, a folder, or hub",
+    )
+    parser.add_argument("--topic", help="image topic of a rosbag that has several")
+    parser.add_argument("--frames", type=positive_int, help="the first so many frames only")
+    parser.add_argument(
+        "--workers", type=positive_int, help="processes (default: one a core, or one for a GPU)"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help=f"forget what was measured before (kept in {EVALUATIONS})"
+    )
     parser.add_argument(
         "--write-card", action="store_true", help="write the figures into the bundle's card.md"
     )
@@ -33,27 +54,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate, print a table, write JSON and card."""
-    from frankensplit.bundle import Bundle
-    from frankensplit.data.scenes import read_scenes
-    from frankensplit.errors import DataError
-    from frankensplit.evaluation.card import write_figures
-    from frankensplit.evaluation.evaluate import Evaluation
-    from frankensplit.evaluation.provenance import provenance
-    from frankensplit.progress import track
+    import shutil
 
-    bundle = Bundle.open(args.bundle)
-    evaluation = Evaluation(bundle, args.rival, args.device, args.threads)
-    scenes = list(read_scenes(args.data, args.data_root))[: args.frames]
-    if not scenes:
-        raise DataError(f"{args.data} has no frames")
-    for scene in track(scenes, "evaluate", len(scenes)):
-        evaluation.add(scene)
-    result = evaluation.result(args.data) | provenance()
+    from frankensplit.bundle import find_bundle
+    from frankensplit.evaluation.card import write_figures
+    from frankensplit.evaluation.evaluate import evaluate
+    from frankensplit.evaluation.measure import Setup, parts_folder
+    from frankensplit.evaluation.provenance import provenance
+
+    on_cpu = args.device == "cpu"
+    cores = len(os.sched_getaffinity(0))
+    workers = args.workers or (cores if on_cpu else 1)
+    setup = Setup(
+        bundle=str(find_bundle(args.bundle)),
+        data=args.data,
+        data_root=args.data_root,
+        topic=args.topic,
+        limit=args.frames,
+        device=args.device,
+        threads=max(1, cores // workers),
+        weights=_weights(args.weights),
+    )
+    if args.fresh:
+        shutil.rmtree(parts_folder(setup, EVALUATIONS), ignore_errors=True)
+    result = evaluate(setup, args.rival, EVALUATIONS, workers) | provenance()
     _print(result)
     write_json(result, args.json)
     if args.write_card:
-        write_figures(bundle.path, result)
+        write_figures(find_bundle(args.bundle), result)
     return 0
+
+
+def _weights(arguments: list[str]) -> dict[str, str]:
+    from frankensplit.errors import DataError
+
+    pairs = [argument.partition("=") for argument in arguments]
+    for (name, _, path), argument in zip(pairs, arguments, strict=True):
+        if not name or not path:
+            raise DataError(f"--weights {argument}: expected NAME=PATH or NAME=hub, such as fp=weights/")
+    return {name: path for name, _, path in pairs}
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -62,14 +101,24 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(stderr=True)
+    for note in result["notes"]:
+        console.print(f"note: {note}", highlight=False)
+    for key, cause in result["skipped"].items():
+        console.print(f"skipped {key}: {cause}", highlight=False)
     for name, head in result["heads"].items():
-        table = Table(title=f"{name}: {head['metric']} of the unmodified backbone {head['unmodified']:.2f}")
-        for column in ("codec", "quality", "bytes a frame", "bpp", head["metric"], "points lost"):
+        agreement = "" if head["truth"] == "labels" else " (agreement with the unmodified backbone)"
+        title = f"{name}: {head['metric']}{agreement} of the unmodified backbone {head['unmodified']:.2f}"
+        table = Table(title=title)
+        for column in ("codec", "quality", "bytes a frame", "bpp", head["metric"], "points lost", "95 %"):
             table.add_column(column, justify="left" if column == "codec" else "right")
         for row in head["rows"]:
             figures = (f"{row['bytes_per_frame']:.0f}", f"{row['bpp']:.3f}", f"{row['value']:.2f}")
-            table.add_row(row["codec"], str(row["quality"]), *figures, f"{row['loss_points']:.2f}")
+            interval = "{:.2f} to {:.2f}".format(*row["ci95"])
+            quality = "" if row["quality"] is None else str(row["quality"])
+            table.add_row(row["codec"], quality, *figures, f"{row['loss_points']:.2f}", interval)
         console.print(table)
         for rival, payload_bytes in head["bytes_at_our_loss"].items():
             needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "more than its sweep reaches"
-            console.print(f"for our loss, {rival} needs {needs}\n")
+            console.print(f"for our loss, {rival} needs {needs}", highlight=False)
+    for name, cause in result["not_measured"].items():
+        console.print(f"not measured: {name}: {cause}", highlight=False)

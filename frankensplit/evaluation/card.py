@@ -17,31 +17,11 @@ def write_figures(bundle: Path, result: dict[str, Any]) -> None:
     card = bundle / "card.md"
     head, _, _ = card.read_text(encoding="utf-8").partition(HEADING)
     temporary = bundle / ".card.md"
-    temporary.write_text(head + HEADING + figures_markdown(result), encoding="utf-8")
+    temporary.write_text(head + HEADING + summary_markdown(result), encoding="utf-8")
     temporary.replace(card)
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
     write_manifest(bundle, kept)
-
-
-def figures_markdown(result: dict[str, Any]) -> str:
-    """Return an evaluation as a Markdown table, a row a codec and quality, with the command that made it."""
-    heads = result["heads"]
-    names = [f"{name} {head['metric']}" for name, head in heads.items()]
-    unmodified = [f"{head['unmodified']:.2f}" for head in heads.values()]
-    lines = [
-        f"`{result['command']}` on {result['frames']} frames of `{result['data']}`; points lost in brackets.",
-        "",
-        f"| codec | quality | bytes a frame | bpp | {' | '.join(names)} |",
-        f"|---|---|---|---|{'---|' * len(names)}",
-        f"| unmodified backbone | | | | {' | '.join(unmodified)} |",
-    ]
-    for rows in zip(*(head["rows"] for head in heads.values()), strict=True):
-        first = rows[0]
-        values = " | ".join(f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in rows)
-        size = f"{first['bytes_per_frame']:.0f} | {first['bpp']:.3f}"
-        lines.append(f"| {first['codec']} | {first['quality']} | {size} | {values} |")
-    return "\n".join(lines) + "\n"
 
 
 def summary_markdown(result: dict[str, Any]) -> str:
@@ -50,9 +30,12 @@ def summary_markdown(result: dict[str, Any]) -> str:
     ours = [head["rows"][0] for head in heads.values()]
     names = [f"{name} {head['metric']}" for name, head in heads.items()]
     unmodified = [f"{head['unmodified']:.2f}" for head in heads.values()]
-    values = [f"{row['value']:.2f} ({row['loss_points']:.2f})" for row in ours]
+    values = [
+        f"{row['value']:.2f} ({row['loss_points']:.2f}, 95 %: {row['ci95'][0]:.2f} to {row['ci95'][1]:.2f})"
+        for row in ours
+    ]
     lines = [
-        f"`{result['command']}`",
+        f"`{result['command']}` on {result['frames']} frames; points lost in brackets.",
         "",
         f"| bytes a frame | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",

@@ -1,141 +1,170 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a bundle on labelled scenes: unmodified backbone, our packets, and rivals at the same geometry.
+"""Measure a bundle and its rivals: the unmodified backbone, our packets, and each rival over its qualities.
 
-Bytes are those on the wire: whole packets for ours, whole files for rivals. A rival codes the frame at the size at
-which the network sees it (scaled, not padded); the unmodified backbone then sees the decoded frame.
+Bytes are those on the wire: whole packets for ours, whole files or stream packets for rivals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from frankensplit.bundle import Bundle
-from frankensplit.data.scenes import Scene
-from frankensplit.edge.encoder import FrameEncoder
-from frankensplit.evaluation.metrics import HeadMetric, MeanIoU, metric_for
-from frankensplit.evaluation.rivals import load_rival
-from frankensplit.geometry import Geometry
-from frankensplit.inference.predictor import Predictor
+from frankensplit.data.frames import Frames
+from frankensplit.errors import DataError, RuntimeUnavailable
+from frankensplit.evaluation.bootstrap import RESAMPLES, SEED, block_frames, loss_interval
+from frankensplit.evaluation.channel import OURS
+from frankensplit.evaluation.curves import Row, bd_rate_percent, bytes_at_loss
+from frankensplit.evaluation.measure import UNMODIFIED, Setting, Setup, labelled_heads, measure, parts_folder
+from frankensplit.evaluation.metrics import HeadMetric, metric_for
+from frankensplit.evaluation.records import FrameRecord
+from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_names
 from frankensplit.models.heads import head_class
-from frankensplit.results import Result
 
-OURS, UNMODIFIED = "frankensplit", "unmodified"
-Coded = tuple[int, dict[str, Result]]
-
-
-@dataclass
-class Row:
-    """One codec at one quality: its bytes and one metric a head."""
-
-    codec: str
-    quality: int | None
-    metrics: dict[str, HeadMetric]
-    payload_bytes: list[int] = field(default_factory=list)
+Records = Mapping[Setting, Sequence[FrameRecord]]
+OUR_QUALITY = 0
+REFERENCE = "jpeg"
 
 
-class Evaluation:
-    """All rows of one evaluation, fed frame by frame.
+def parse_rival(text: str) -> tuple[list[str], tuple[Quality, ...] | None]:
+    """Return the rivals that ``NAME``, ``NAME:QUALITY,QUALITY`` or ``all`` stands for, and the qualities asked for.
+
+    Raises:
+        DataError: there is no such rival, or a quality is no whole number.
+    """
+    name, colon, qualities = text.partition(":")
+    if name == "all" and not colon:
+        return rival_names(), None
+    load_rival(name)
+    if not colon:
+        return [name], None
+    try:
+        return [name], tuple(int(quality) for quality in qualities.split(","))
+    except ValueError as err:
+        raise DataError(f"rival {text!r}: expected NAME or NAME:QUALITY,QUALITY such as jpeg:20,40") from err
+
+
+def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Setting], dict[str, str]]:
+    """Return the settings to measure, ours first, and why some rivals cannot be measured here.
 
     Args:
-        bundle: the bundle to measure.
-        rivals: names of rival codecs.
-        device: torch device.
-        threads: CPU threads; 0 leaves the defaults.
+        rivals: as ``parse_rival`` takes them.
+        weights: weights of learned rivals by name.
+
+    Raises:
+        DataError: a rival is unknown.
     """
-
-    def __init__(self, bundle: Bundle, rivals: Iterable[str], device: str = "cpu", threads: int = 0) -> None:
-        self.bundle = bundle
-        self.predictor = Predictor(bundle, device, threads)
-        self.encoder = FrameEncoder(bundle.codec, threads=threads or 1)
-        self.rivals = {name: load_rival(name) for name in rivals}
-        self.pixels: list[int] = []
-        settings = [(name, quality) for name, rival in self.rivals.items() for quality in rival.QUALITIES]
-        self.unmodified = self._row(UNMODIFIED, None)
-        self.rows = [self._row(OURS, 0), *(self._row(name, quality) for name, quality in settings)]
-
-    def add(self, scene: Scene) -> None:
-        """Measure all rows on one scene."""
-        geometry = self.bundle.codec.geometry(*scene.rgb.shape[:2])
-        prepared = geometry.prepare(scene.rgb)
-        self.pixels.append(geometry.scaled_height * geometry.scaled_width)
-        truths = self._truths(scene.mask)
-        unmodified = self.predictor.predict_prepared(prepared, geometry)
-        _update(self.unmodified, 0, unmodified.results, truths)
-        for row in self.rows:
-            size, results = self._ours(scene) if row.codec == OURS else self._rival(row, prepared, geometry)
-            _update(row, size, results, truths)
-
-    def result(self, data: str) -> dict[str, Any]:
-        """Return the figures so far, as JSON values."""
-        heads = {name: self._head_result(name) for name in self.predictor.heads}
-        return {"bundle": self.bundle.name, "data": data, "frames": len(self.pixels), "heads": heads}
-
-    def _ours(self, scene: Scene) -> Coded:
-        packet = self.encoder.encode(scene.rgb).data
-        return len(packet), self.predictor.predict(packet).results
-
-    def _rival(self, row: Row, prepared: NDArray[np.uint8], geometry: Geometry) -> Coded:
-        height, width = geometry.scaled_height, geometry.scaled_width
-        assert row.quality is not None
-        frame = np.ascontiguousarray(prepared[:height, :width])
-        size, decoded = self.rivals[row.codec].code(frame, row.quality)
-        padded = Geometry(height, width, height, width, geometry.multiple).prepare(decoded)
-        return size, self.predictor.predict_prepared(padded, geometry).results
-
-    def _truths(self, mask: NDArray[np.uint8]) -> dict[str, Result]:
-        return {name: head_class(name).truth(mask, self.bundle.labels[name]) for name in self.predictor.heads}
-
-    def _row(self, codec: str, quality: int | None) -> Row:
-        heads = self.predictor.heads.items()
-        return Row(
-            codec, quality, {name: metric_for(info.kind, self.bundle.labels[name]) for name, info in heads}
-        )
-
-    def _head_result(self, head: str) -> dict[str, Any]:
-        unmodified = self.unmodified.metrics[head]
-        value = unmodified.value()
-        result: dict[str, Any] = {"metric": unmodified.name, "unmodified": round(value, 3)}
-        if isinstance(unmodified, MeanIoU):
-            per_class = zip(self.predictor.heads[head].classes, unmodified.per_class(), strict=True)
-            result["unmodified_per_class"] = {name: round(iou, 2) for name, iou in per_class}
-        rows = [self._row_result(row, head, value) for row in self.rows]
-        loss = rows[0]["loss_points"]
-        result["bytes_at_our_loss"] = {name: bytes_at_loss(rows, name, loss) for name in self.rivals}
-        return result | {"rows": rows}
-
-    def _row_result(self, row: Row, head: str, unmodified: float) -> dict[str, Any]:
-        value = row.metrics[head].value()
-        return {
-            "codec": row.codec,
-            "quality": row.quality,
-            "bytes_per_frame": round(float(np.mean(row.payload_bytes)), 1),
-            "bpp": round(8 * sum(row.payload_bytes) / sum(self.pixels), 5),
-            "value": round(value, 3),
-            "loss_points": round(unmodified - value, 3),
-        }
+    settings, absent = [Setting(OURS, OUR_QUALITY)], {}
+    for names, asked in map(parse_rival, rivals):
+        for name in names:
+            qualities = asked or load_rival(name).QUALITIES
+            try:
+                load_rival(name).open_coder(qualities[0], Options(weights=weights.get(name)))
+            except RuntimeUnavailable as err:
+                absent[name] = str(err)
+                continue
+            settings += [Setting(name, quality) for quality in qualities]
+    return list(dict.fromkeys(settings)), absent
 
 
-def bytes_at_loss(rows: list[dict[str, Any]], codec: str, loss_points: float) -> float | None:
-    """Return the fewest bytes a frame with which a codec loses no more than this; None where no setting does.
+def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1) -> dict[str, Any]:
+    """Measure and return the figures as JSON values.
 
-    By interpolation in log bytes between the cheapest such setting and the next cheaper one, which is the kindest
-    reading of a noisy curve; the cheapest setting of all counts as it is.
+    Args:
+        setup: bundle and data.
+        rivals: ``NAME``, ``NAME:QUALITY,QUALITY`` or ``all``.
+        cache: folder in which finished parts are kept, so that an interrupted evaluation goes on.
+        workers: processes.
+
+    Raises:
+        DataError: a rival is unknown, or the data have no frame that can be used.
     """
-    points = sorted((row["bytes_per_frame"], row["loss_points"]) for row in rows if row["codec"] == codec)
-    enough = next((i for i, (_, loss) in enumerate(points) if loss <= loss_points), None)
-    if not enough:
-        return None if enough is None else float(points[0][0])
-    (bytes_a, loss_a), (bytes_b, loss_b) = points[enough - 1 : enough + 1]
-    share = (loss_a - loss_points) / (loss_a - loss_b)
-    return round(float(np.exp(np.log(bytes_a) + share * (np.log(bytes_b) - np.log(bytes_a)))), 1)
+    settings, absent = plan(rivals, setup.weights)
+    bundle = setup.open_bundle()
+    frames = setup.open_frames(bundle)
+    records = measure(setup, settings, parts_folder(setup, cache), workers)
+    unmodified = records[Setting(UNMODIFIED)]
+    if not unmodified:
+        raise DataError(f"{setup.data} has no frames that can be used")
+    labelled = labelled_heads(bundle, frames)
+    heads = {
+        name: {"truth": "labels" if name in labelled else "unmodified backbone"}
+        | _head(name, metric_for(head_class(name).kind, bundle.labels[name]), records)
+        for name in bundle.server["heads"]
+    }
+    return {
+        "bundle": bundle.name,
+        "codec_id": bundle.codec.id_hex,
+        "data": setup.data,
+        "frames": len(unmodified),
+        "rate_hz": frames.rate_hz,
+        "notes": frames.notes,
+        "skipped": _skipped(frames, len(unmodified)),
+        "not_measured": absent,
+        "bootstrap": {"resamples": RESAMPLES, "block_frames": block_frames(len(unmodified)), "seed": SEED},
+        "heads": heads,
+    }
 
 
-def _update(row: Row, size: int, results: dict[str, Result], truths: dict[str, Result]) -> None:
-    row.payload_bytes.append(size)
-    for head, result in results.items():
-        row.metrics[head].update(result, truths[head])
+def _skipped(frames: Frames, used: int) -> dict[str, str]:
+    """Return the frames that could not be used, by name; one more pass where there are any."""
+    if used < len(frames):
+        for _ in frames:
+            pass
+    return frames.skipped
+
+
+def _head(name: str, metric: HeadMetric, records: Records) -> dict[str, Any]:
+    unmodified = [record.statistics[name] for record in records[Setting(UNMODIFIED)]]
+    value = metric.value(unmodified)
+    rows = [
+        _row(name, metric, setting, measured, records[Setting(UNMODIFIED)], value)
+        for setting, measured in records.items()
+        if setting.codec != UNMODIFIED
+    ]
+    curves: dict[str, list[Row]] = {}
+    for row in rows:
+        curves.setdefault(row["codec"], []).append(row)
+    ours, *rivals = curves
+    loss = min(row["loss_points"] for row in curves[ours])
+    return {
+        "metric": metric.name,
+        "unmodified": round(value, 3),
+        **metric.details(unmodified),
+        "rows": rows,
+        "bytes_at_our_loss": {rival: bytes_at_loss(curves[rival], loss) for rival in rivals},
+        "bd_rate_percent": {rival: bd_rate_percent(curves[rival], curves[ours]) for rival in rivals},
+        "bd_rate_over_jpeg_percent": {
+            rival: bd_rate_percent(curves[REFERENCE], curves[rival])
+            for rival in rivals
+            if REFERENCE in curves and rival != REFERENCE
+        },
+        "prediction_bytes": round(float(np.mean([one["prediction_bytes"] for one in unmodified])), 1),
+    }
+
+
+def _row(
+    head: str,
+    metric: HeadMetric,
+    setting: Setting,
+    measured: Sequence[FrameRecord],
+    unmodified: Sequence[FrameRecord],
+    unmodified_value: float,
+) -> Row:
+    statistics = [record.statistics[head] for record in measured]
+    value = metric.value(statistics)
+    low, high = loss_interval(metric, [record.statistics[head] for record in unmodified], statistics)
+    total = sum(record.payload_bytes for record in measured)
+    row: Row = {
+        "codec": setting.codec,
+        "quality": setting.quality,
+        "bytes_per_frame": round(total / len(measured), 1),
+        "bpp": round(8 * total / sum(record.pixels for record in measured), 5),
+        "value": round(value, 3),
+        "loss_points": round(unmodified_value - value, 3),
+        "ci95": [round(low, 3), round(high, 3)],
+    }
+    details = metric.details(statistics)
+    return row | {name: figure for name, figure in details.items() if not isinstance(figure, dict)}

@@ -102,10 +102,15 @@ class Predictor:
         entropy_ms = _ms_since(start)
         geometry = self.codec.geometry(packet.source_height, packet.source_width)
         start = time.perf_counter()
-        with torch.inference_mode():
-            latent = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0) + self._medians
-            features = self.backbone.tail(self.blueprint(_channels_last(latent)))
+        features = self._tail(self._from_symbols(symbols))
         return self._finish(features, geometry, heads, entropy_ms, start, packet)
+
+    def predict_symbols(
+        self, symbols: NDArray[np.int32], geometry: Geometry, heads: Collection[str] | None = None
+    ) -> Prediction:
+        """Predict from a packet's integers, int32 ``(C, h, w)``."""
+        start = time.perf_counter()
+        return self._finish(self._tail(self._from_symbols(symbols)), geometry, heads, 0.0, start, None)
 
     def predict_image(self, rgb: NDArray[np.uint8], heads: Collection[str] | None = None) -> Prediction:
         """Predict from a plain image, uint8 RGB ``(H, W, 3)``, by the unmodified backbone.
@@ -121,10 +126,35 @@ class Predictor:
     ) -> Prediction:
         """Predict from a frame already scaled and padded by ``geometry``, by the unmodified backbone."""
         start = time.perf_counter()
-        with torch.inference_mode():
-            image = torch.from_numpy(frame).to(self.device).permute(2, 0, 1).unsqueeze(0)
-            features = self.backbone(_channels_last(normalise(image)))
-        return self._finish(features, geometry, heads, 0.0, start, None)
+        return self._finish(self._tail(self._shallow(frame)), geometry, heads, 0.0, start, None)
+
+    def shallow(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the unmodified backbone's shallow features of a prepared frame, float32 ``(C, h, w)``."""
+        return np.ascontiguousarray(self._shallow(frame)[0].float().cpu().numpy())
+
+    def predict_shallow(
+        self, shallow: NDArray[np.float32], geometry: Geometry, heads: Collection[str] | None = None
+    ) -> Prediction:
+        """Predict from shallow features, float32 ``(C, h, w)``, however they came here."""
+        start = time.perf_counter()
+        features = torch.from_numpy(shallow).to(self.device).unsqueeze(0)
+        return self._finish(self._tail(features), geometry, heads, 0.0, start, None)
+
+    @torch.inference_mode()
+    def _shallow(self, frame: NDArray[np.uint8]) -> Tensor:
+        image = torch.from_numpy(frame).to(self.device).permute(2, 0, 1).unsqueeze(0)
+        shallow: Tensor = self.backbone.shallow(_channels_last(normalise(image)))
+        return shallow
+
+    @torch.inference_mode()
+    def _from_symbols(self, symbols: NDArray[np.int32]) -> Tensor:
+        latent = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0) + self._medians
+        shallow: Tensor = self.blueprint(_channels_last(latent))
+        return shallow
+
+    @torch.inference_mode()
+    def _tail(self, shallow: Tensor) -> list[Tensor]:
+        return self.backbone.tail(_channels_last(shallow))
 
     def _finish(
         self,

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluation on the bundle that comes with the repository: real packets, real rivals, honest rows."""
+"""The evaluation on the bundle that comes with the repository: real packets, and rivals whose result is known."""
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,53 +15,185 @@ from frankensplit.bundle import Bundle
 from frankensplit.cli import main
 from frankensplit.data.scenes import read_scenes
 from frankensplit.edge.encoder import FrameEncoder
-from frankensplit.evaluation.evaluate import OURS, Evaluation
+from frankensplit.errors import DataError
+from frankensplit.evaluation import rivals
+from frankensplit.evaluation.channel import OURS
+from frankensplit.evaluation.evaluate import evaluate, parse_rival
+from frankensplit.evaluation.measure import PART_FRAMES, Setup, parts_folder
+
+FRAMES = 4
+RAW_BYTES = 480 * 360 * 3
+TEST_RIVAL = """
+import numpy as np
+from frankensplit.evaluation.rivals import Coder
+QUALITIES = (None,)
+
+def open_coder(quality, options):
+    return {name}()
+
+class Perfect(Coder):
+    def encode(self, signal):
+        self.shape = signal.shape
+        return signal.tobytes()
+
+    def decode(self, data):
+        return np.frombuffer(data, np.uint8).reshape(self.shape)
+
+class Constant(Perfect):
+    def encode(self, signal):
+        self.shape = signal.shape
+        return b"7"
+
+    def decode(self, data):
+        return np.full(self.shape, 128, np.uint8)
+"""
+
+
+@pytest.fixture(scope="module")
+def known_rivals(tmp_path_factory):
+    """Two new rivals, one file each: one loses nothing, one everything."""
+    folder = tmp_path_factory.mktemp("rivals")
+    for name in ("Perfect", "Constant"):
+        (folder / f"{name.lower()}.py").write_text(TEST_RIVAL.format(name=name))
+    rivals.__path__.append(str(folder))
+    yield
+    rivals.__path__.remove(str(folder))
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    return list(read_scenes("street:val", None, frames=3))
+    return list(read_scenes("street:val", None, frames=FRAMES))
 
 
 @pytest.fixture(scope="module")
-def result(bundle_path, scenes):
-    evaluation = Evaluation(Bundle.open(bundle_path), ["jpeg"], threads=2)
-    for scene in scenes:
-        evaluation.add(scene)
-    return evaluation.result("street:val")
+def setup(bundle_path, scenes, tmp_path_factory):
+    """A data set that nobody here has seen: a folder of shards."""
+    folder = tmp_path_factory.mktemp("unseen")
+    labels = Bundle.open(bundle_path).labels["segmentation"]
+    (folder / "labels.json").write_text(
+        json.dumps({"class_names": labels["classes"], "void_index": labels["ignore"]})
+    )
+    with tarfile.open(folder / "test-00000.tar", "w") as tar:
+        for scene in scenes:
+            _add(tar, f"{scene.key}.png", cv2.imencode(".png", scene.rgb[:, :, ::-1])[1].tobytes())
+            _add(tar, f"{scene.key}.mask.png", cv2.imencode(".png", scene.mask)[1].tobytes())
+    return Setup(str(bundle_path), f"{folder}:test", folder)
+
+
+def _add(tar, name, data):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    tar.addfile(entry, io.BytesIO(data))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def result(setup, cache, known_rivals):
+    return evaluate(setup, ["perfect", "constant", "jpeg:10,50"], cache)
+
+
+def _rows(result, codec, head="segmentation"):
+    return [row for row in result["heads"][head]["rows"] if row["codec"] == codec]
 
 
 def test_every_head_has_every_row(result):
     assert set(result["heads"]) == {"segmentation", "presence", "detections"}
     for head in result["heads"].values():
-        assert [row["codec"] for row in head["rows"]].count("jpeg") >= 5
-        assert head["rows"][0]["codec"] == OURS
+        assert [row["codec"] for row in head["rows"]] == [OURS, "perfect", "constant", "jpeg", "jpeg"]
+        assert head["truth"] == "labels" and 0 < head["prediction_bytes"] < 5000
         for row in head["rows"]:
             assert row["loss_points"] == pytest.approx(head["unmodified"] - row["value"], abs=2e-3)
+            assert row["ci95"][0] <= row["ci95"][1]
 
 
-def test_bytes_are_whole_packets(result, bundle_path, scenes):
+def test_a_perfect_codec_loses_nothing(result):
+    for head in result["heads"]:
+        (row,) = _rows(result, "perfect", head)
+        assert row["loss_points"] == 0 and row["ci95"] == [0, 0] and row["bytes_per_frame"] == RAW_BYTES
+
+
+def test_a_constant_codec_loses_everything(result):
+    (row,) = _rows(result, "constant")
+    assert row["value"] < 12 and row["ci95"][0] > 30 and row["bytes_per_frame"] == 1
+    assert _rows(result, "constant", "detections")[0]["value"] < 1
+
+
+def test_bytes_are_whole_packets(result, scenes, bundle_path):
     encoder = FrameEncoder(Bundle.open(bundle_path).codec)
     sizes = [len(encoder.encode(scene.rgb).data) for scene in scenes]
-    row = result["heads"]["segmentation"]["rows"][0]
+    (row,) = _rows(result, OURS)
     assert row["bytes_per_frame"] == pytest.approx(np.mean(sizes), abs=0.1)
     assert row["bpp"] == pytest.approx(8 * np.mean(sizes) / (480 * 360), rel=1e-3)
 
 
-def test_ours_beats_jpeg_of_the_same_size(result):
-    rows = result["heads"]["segmentation"]["rows"]
-    smallest = min((row for row in rows if row["codec"] == "jpeg"), key=lambda row: row["bytes_per_frame"])
-    assert rows[0]["value"] > smallest["value"]
+def test_ours_beats_jpeg_of_a_similar_size(result):
+    assert _rows(result, OURS)[0]["value"] > _rows(result, "jpeg")[0]["value"]
 
 
-def test_command_writes_json_and_explains_wrong_sets(bundle_path, tmp_path, capsys):
+def test_a_second_run_reads_what_was_measured_and_adds_what_was_not(setup, cache, result, known_rivals):
+    parts = {path: path.stat().st_mtime_ns for path in parts_folder(setup, cache).iterdir()}
+    again = evaluate(setup, ["perfect", "jpeg:10"], cache)
+    assert {path: path.stat().st_mtime_ns for path in parts_folder(setup, cache).iterdir()} == parts
+    assert _rows(again, "jpeg") == _rows(result, "jpeg")[:1] and _rows(again, OURS) == _rows(result, OURS)
+    evaluate(setup, ["jpeg:11"], cache)
+    assert len(list(parts_folder(setup, cache).iterdir())) == len(parts) + 1
+
+
+def test_processes_give_the_same_figures(setup, cache, result, tmp_path, monkeypatch):
+    monkeypatch.setattr("frankensplit.evaluation.measure.FRAMES_WORTH_A_PROCESS", 1)
+    assert _rows(evaluate(setup, [], tmp_path, workers=2), OURS) == _rows(result, OURS)
+
+
+def test_data_without_truth_are_measured_by_agreement(bundle_path, scenes, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for scene in scenes[:3]:
+        cv2.imwrite(str(folder / f"{scene.key}.png"), scene.rgb[:240, :320, ::-1])
+    (folder / "broken.png").write_bytes(b"no picture")
+    result = evaluate(Setup(str(bundle_path), str(folder), tmp_path), ["jpeg:90"], tmp_path / "cache")
+    assert result["frames"] == 3 and list(result["skipped"]) == ["broken.png"]
+    for head in result["heads"].values():
+        assert head["truth"] == "unmodified backbone" and head["unmodified"] == pytest.approx(100)
+    assert all(40 < row["value"] < 100 for row in result["heads"]["segmentation"]["rows"])
+
+
+def test_a_part_is_whole_or_not_there(setup, tmp_path, monkeypatch, known_rivals):
+    def stop(self, data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("frankensplit.evaluation.channel.OurChannel.send", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(setup, [], tmp_path)
+    left = [path.name for path in parts_folder(setup, tmp_path).iterdir()]
+    assert left and all(name.startswith("unmodified") for name in left)
+    assert FRAMES < PART_FRAMES
+
+
+def test_rivals_are_parsed():
+    assert parse_rival("jpeg") == (["jpeg"], None) and parse_rival("webp:1,50") == (["webp"], (1, 50))
+    assert {"jpeg", "webp", "h264-p"} <= set(parse_rival("all")[0])
+    with pytest.raises(DataError, match=r"gif.*jpeg"):
+        parse_rival("gif")
+    with pytest.raises(DataError, match="jpeg:20,40"):
+        parse_rival("jpeg:best")
+
+
+def test_command_writes_json_and_explains_wrong_sets(bundle_path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("frankensplit.cli.evaluate.EVALUATIONS", tmp_path / "cache")
     out = tmp_path / "result.json"
     arguments = ["evaluate", str(bundle_path), "--data", "street:val", "--frames", "1", "--json", str(out)]
-    assert main(arguments) == 0
+    assert main([*arguments, "--rival", "fp"]) == 0
     written = json.loads(out.read_text())
     assert written["data"] == "street:val" and {"commit", "machine", "command"} <= set(written)
+    assert "weights" in written["not_measured"]["fp"] and "not measured: fp" in capsys.readouterr().err
     assert main(["evaluate", str(bundle_path), "--data", "nowhere:val"]) == 1
     assert "nowhere" in capsys.readouterr().err
+    assert main([*arguments, "--weights", "fp"]) == 1
+    assert "NAME=PATH" in capsys.readouterr().err
     with pytest.raises(SystemExit) as usage:
         main(["evaluate", str(bundle_path)])
     assert usage.value.code == 2
