@@ -7,6 +7,10 @@ A rival's module gives::
     QUALITIES: tuple[int | None, ...]                     its sweep, fewest bytes first; None where it has no setting
     SEQUENCE: bool = False                                a packet needs the packets before it
     def open_coder(quality, options) -> Coder             raises RuntimeUnavailable where a wheel or weights are missing
+
+and, where it is a learned codec, also::
+
+    def open_untrained(quality, options) -> Coder         same networks with random weights of a fixed seed: to be timed
 """
 
 from __future__ import annotations
@@ -15,7 +19,6 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
@@ -31,7 +34,7 @@ class Options:
 
     rate_hz: float = 15.0  # frames a second of the stream
     threads: int = 1
-    weights: Path | None = None  # of a learned codec
+    weights: str | None = None  # of a learned codec: a file, a folder, or "hub" for the published ones
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Coder(ABC):
     All frames of a stream have one size. The bytes hold all that a decoder of the same quality needs.
     """
 
-    entropy_ms: float | None = None  # share of entropy coding in the last call, where the codec tells it apart
+    entropy_ms: float | None = None  # of entropy coding in the last call, where the codec tells it apart
 
     @abstractmethod
     def encode(self, signal: NDArray[Any]) -> bytes:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Symbols through a general-purpose compressor: narrowest integers, one line of header, nothing learned."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from math import prod
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.codec.rans import MAX_SYMBOLS
+from frankensplit.errors import DataError
+from frankensplit.evaluation.rivals import Coder
+
+HEADER = struct.Struct("<B3H")  # bytes a symbol, then channels, height and width
+TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+
+
+class LatentCoder(Coder):
+    """Code int32 symbols ``(C, h, w)`` exactly.
+
+    Args:
+        compress: bytes to fewer bytes.
+        decompress: back, at most so many bytes; may raise anything on damaged data.
+    """
+
+    def __init__(self, compress: Callable[[bytes], bytes], decompress: Callable[[bytes, int], bytes]) -> None:
+        self._compress, self._decompress = compress, decompress
+
+    def encode(self, signal: NDArray[np.int32]) -> bytes:
+        """Return header and compressed symbols."""
+        start = perf_counter()
+        kind = narrowest(signal)
+        payload = self._compress(signal.astype(kind).tobytes())
+        self.entropy_ms = (perf_counter() - start) * 1e3
+        return HEADER.pack(kind.itemsize, *signal.shape) + payload
+
+    def decode(self, data: bytes) -> NDArray[np.int32]:
+        """Return the symbols.
+
+        Raises:
+            DataError: the bytes are truncated or damaged.
+        """
+        start = perf_counter()
+        if len(data) < HEADER.size:
+            raise DataError(
+                f"coded symbols have {len(data)} bytes, expected {HEADER.size} or more; drop them"
+            )
+        width, *shape = HEADER.unpack_from(data)
+        if width not in TYPES or prod(shape) > MAX_SYMBOLS:
+            raise DataError(f"coded symbols declare {width} bytes each and shape {shape}; damaged, drop them")
+        expected = width * prod(shape)
+        try:
+            raw = self._decompress(data[HEADER.size :], expected)
+        except Exception as error:  # each library has its own types
+            raise DataError(f"coded symbols do not decompress: {error}; damaged, drop them") from None
+        if len(raw) != expected:
+            raise DataError(f"coded symbols hold {len(raw)} bytes, expected {expected}; damaged, drop them")
+        symbols = np.asarray(np.frombuffer(raw, TYPES[width]).reshape(shape), np.int32)
+        self.entropy_ms = (perf_counter() - start) * 1e3
+        return symbols
+
+
+def narrowest(symbols: NDArray[np.int32]) -> np.dtype[Any]:
+    """Return the narrowest of int8, int16 and int32 that holds all symbols."""
+    low, high = int(symbols.min(initial=0)), int(symbols.max(initial=0))
+    fitting = (kind for kind in TYPES.values() if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return next(fitting)
