@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-DATA_ROOT = Path(os.environ.get("FRANKENSPLIT_DATA", "../shared/datasets"))
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "frankensplit"
+from frankensplit.places import CACHE, DATA_ROOT
+
 RUNS = CACHE / "runs"
 
 

@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         default="street",
-        help="street[:SEED] (synthetic, with truth), a folder of pictures, a video, a camera's index, a .tar shard, "
-        "or a rosbag (default: %(default)s)",
+        metavar="SPEC",
+        help="street[:SEED] (synthetic, with truth), SET:SPLIT, a folder of pictures, a video, a camera's index, "
+        "a .tar shard, or a rosbag (default: %(default)s)",
     )
     parser.add_argument("--topic", default="", help="image topic of a rosbag that has several")
     parser.add_argument(

@@ -7,7 +7,8 @@ import argparse
 import os
 from typing import Any
 
-from frankensplit.cli.common import CACHE, add_data_root, add_device, add_json, positive_int, write_json
+from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
+from frankensplit.places import CACHE
 
 EVALUATIONS = CACHE / "evaluations"
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from frankensplit.data.labels import LABELS_FILE, read_labels
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.errors import DataError
 
-DATA_ROOT = Path(os.environ.get("FRANKENSPLIT_DATA", "../shared/datasets"))
 CLASS_SUFFIX = "cls"
 _READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
 _MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./][^./]*)\.([^/]+)")  # no dot files, as the ._ copies of macOS

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from frankensplit.data.labels import LABELS_FILE, read_labels
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
-from frankensplit.data.shards import CLASS_SUFFIX, DATA_ROOT, index_shard, list_splits, open_shards
+from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError
+from frankensplit.places import DATA_ROOT
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
