@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cheng et al. 2020 with an autoregressive prior (cheng2020-anchor in compressai): minutes a frame are normal."""
+"""Cheng et al. 2020 with an autoregressive prior (cheng2020-anchor in compressai): seconds a frame are normal."""
 
 from __future__ import annotations
 
