@@ -47,7 +47,7 @@ def parse_rival(text: str) -> tuple[list[str], tuple[Quality, ...] | None]:
 
 
 def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Setting], dict[str, str]]:
-    """Return the settings to measure, ours first, and why some rivals cannot be measured here.
+    """Return the settings to measure, ours first, and why some rivals cannot be measured here (or not wholly).
 
     Args:
         rivals: as ``parse_rival`` takes them.
@@ -59,13 +59,13 @@ def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Settin
     settings, absent = [Setting(OURS, OUR_QUALITY)], {}
     for names, asked in map(parse_rival, rivals):
         for name in names:
-            qualities = asked or load_rival(name).QUALITIES
-            try:
-                load_rival(name).open_coder(qualities[0], Options(weights=weights.get(name)))
-            except RuntimeUnavailable as err:
-                absent[name] = str(err)
-                continue
-            settings += [Setting(name, quality) for quality in qualities]
+            options = Options(weights=weights.get(name))
+            for quality in asked or load_rival(name).QUALITIES:
+                try:
+                    load_rival(name).open_coder(quality, options)
+                    settings.append(Setting(name, quality))
+                except RuntimeUnavailable as err:
+                    absent.setdefault(name, str(err))
     return list(dict.fromkeys(settings)), absent
 
 
