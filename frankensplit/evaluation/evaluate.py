@@ -61,12 +61,21 @@ def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Settin
         for name in names:
             options = Options(weights=weights.get(name))
             for quality in asked or load_rival(name).QUALITIES:
-                try:
-                    load_rival(name).open_coder(quality, options)
+                fault = _fault(name, quality, options)
+                if fault:
+                    absent.setdefault(name, fault)
+                else:
                     settings.append(Setting(name, quality))
-                except RuntimeUnavailable as err:
-                    absent.setdefault(name, str(err))
     return list(dict.fromkeys(settings)), absent
+
+
+def _fault(name: str, quality: Quality, options: Options) -> str | None:
+    """Return why a rival cannot run here, or None."""
+    try:
+        load_rival(name).open_coder(quality, options)
+    except RuntimeUnavailable as err:
+        return str(err)
+    return None
 
 
 def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1) -> dict[str, Any]:
