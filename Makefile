@@ -23,7 +23,7 @@ PACKAGE := pyproject.toml setup.py $(wildcard frankensplit/codec/*.c) requiremen
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup messages demo test lint format clean
+.PHONY: help setup messages demo test bench lint format clean
 
 help:             ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -37,6 +37,9 @@ demo: setup       ## run camera, edge and server node on the synthetic street
 
 test: setup lint  ## run linters, type checks and all tests
 	$(ENTER) $(BIN)/python -m pytest
+
+bench: setup      ## compare speed and bytes with the committed figures (2 to 5 min)
+	$(BIN)/frankensplit bench check
 
 lint: setup       ## run ruff and mypy
 	$(BIN)/ruff check .

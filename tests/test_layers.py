@@ -20,6 +20,7 @@ LAYERS = (  # each imports from itself and from below only
     "fs_edge_node",
     "fs_common",
     "frankensplit.__main__",
+    "frankensplit.benchmarks",  # verbs below a verb, called by name
     "frankensplit.cli",
     "frankensplit.training",
     "frankensplit.evaluation",

@@ -15,6 +15,7 @@ VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
     "train": "train a backbone with its heads, or a codec with its blueprint, by a recipe",
     "evaluate": "accuracy against bytes of a bundle and of rival codecs on a data set",
+    "bench": "speed of each part, of links, and the standing check",
     "export": "write a bundle from finished training runs",
     "info": "what a bundle holds, with every hash verified",
 }

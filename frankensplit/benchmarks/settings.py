@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which setting stands for a codec: its cheapest that is good enough in an evaluation, else the middle of its sweep."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frankensplit.benchmarks.codecs import OURS, RAW
+from frankensplit.errors import DataError
+from frankensplit.evaluation.rivals import Quality, load_rival
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A codec at one quality; the last three as evaluated, None where they were not."""
+
+    codec: str
+    quality: Quality
+    bytes_per_frame: float | None = None
+    loss_points: float | None = None
+    reaches: bool | None = None  # loses no more than was asked for
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add ``--at-loss`` and ``--head``."""
+    parser.add_argument(
+        "--at-loss",
+        type=float,
+        default=0.4,
+        metavar="POINTS",
+        help="loss that a setting may have in the results (default: %(default)s)",
+    )
+    parser.add_argument("--head", help="head whose loss counts (default: the results' first)")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read what ``frankensplit evaluate --json`` wrote.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if not results["heads"] or not all(head["rows"] for head in results["heads"].values()):
+            raise ValueError("no rows")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise DataError(
+            f"{path} is no result of an evaluation ({type(err).__name__}: {err}); "
+            "write one with frankensplit evaluate ... --json"
+        ) from err
+    return dict(results)
+
+
+def choose(results: dict[str, Any], head: str | None, at_loss: float) -> dict[str, Setting]:
+    """Choose each codec's setting: the cheapest that loses no more than this, else the one that loses least.
+
+    Args:
+        results: of an evaluation.
+        head: its name; None for the first.
+        at_loss: points.
+
+    Raises:
+        DataError: no such head.
+    """
+    heads = results["heads"]
+    head = head or next(iter(heads))
+    if head not in heads:
+        raise DataError(f"no head {head!r} in the results: there are {', '.join(heads)}")
+    by_codec: dict[str, list[dict[str, Any]]] = {}
+    for row in heads[head]["rows"]:
+        by_codec.setdefault(row["codec"], []).append(row)
+    return {codec: _cheapest(rows, at_loss) for codec, rows in by_codec.items()}
+
+
+def representative(codec: str) -> Setting:
+    """Return the middle of a codec's sweep.
+
+    Raises:
+        DataError: no such rival.
+    """
+    if codec in (OURS, RAW):
+        return Setting(codec, 0 if codec == OURS else None)
+    qualities = load_rival(codec).QUALITIES
+    return Setting(codec, qualities[len(qualities) // 2])
+
+
+def _cheapest(rows: list[dict[str, Any]], at_loss: float) -> Setting:
+    enough = [row for row in rows if row["loss_points"] <= at_loss]
+    row = (
+        min(enough, key=lambda row: row["bytes_per_frame"])
+        if enough
+        else min(rows, key=lambda row: (row["loss_points"], row["bytes_per_frame"]))
+    )
+    return Setting(row["codec"], row["quality"], row["bytes_per_frame"], row["loss_points"], bool(enough))
