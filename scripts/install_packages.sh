@@ -23,5 +23,5 @@ if [ "$ros" = wheels ]; then
 fi
 say "ONNX Runtime, OpenCV, PyTorch and the test tools, 1.7 GB (1 to 5 min)"
 install $constraints -r requirements/build.txt -r requirements/runtime.txt -r requirements/server.txt \
-    -r requirements/train.txt -r requirements/demo.txt -r requirements/dev.txt
+    -r requirements/train.txt -r requirements/evaluate.txt -r requirements/demo.txt -r requirements/dev.txt
 install $constraints --no-deps -r requirements/no-deps.txt

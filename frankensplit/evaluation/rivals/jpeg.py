@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from frankensplit.evaluation.still import code_still
+from frankensplit.evaluation.rivals import Coder, Options
+from frankensplit.evaluation.rivals._still import OpenCVCoder
 
-QUALITIES = (5, 10, 15, 20, 30, 40, 60, 80, 90)
+QUALITIES = (5, 10, 15, 20, 30, 40, 60, 80, 90, 95)
 
 
-def code(rgb: NDArray[np.uint8], quality: int) -> tuple[int, NDArray[np.uint8]]:
-    """Return the coded size in bytes and the decoded picture."""
-    return code_still(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+def open_coder(quality: int, options: Options) -> Coder:
+    """Begin a stream of JPEG files."""
+    return OpenCVCoder(".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])

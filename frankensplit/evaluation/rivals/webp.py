@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from frankensplit.evaluation.still import code_still
+from frankensplit.evaluation.rivals import Coder, Options
+from frankensplit.evaluation.rivals._still import OpenCVCoder
 
-QUALITIES = (1, 4, 8, 14, 20, 35, 50, 75)
+QUALITIES = (1, 4, 8, 14, 20, 35, 50, 75, 95)
 
 
-def code(rgb: NDArray[np.uint8], quality: int) -> tuple[int, NDArray[np.uint8]]:
-    """Return the coded size in bytes and the decoded picture."""
-    return code_still(rgb, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])
+def open_coder(quality: int, options: Options) -> Coder:
+    """Begin a stream of WebP files."""
+    return OpenCVCoder(".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""H.265 where a loss may be seen for 10 frames: every 10th is a key frame (x265, veryfast, zero latency).
+
+The quality is the constant rate factor: lower is better.
+"""
+
+from __future__ import annotations
+
+from frankensplit.evaluation.rivals import Coder, Options
+from frankensplit.evaluation.rivals._video import GOP10, H265, VideoCoder
+
+QUALITIES = (44, 40, 37, 34, 31, 28, 24, 20)
+SEQUENCE = True
+
+
+def open_coder(quality: int, options: Options) -> Coder:
+    """Begin a stream.
+
+    Raises:
+        RuntimeUnavailable: PyAV is missing, or has no H.265 codec.
+    """
+    return VideoCoder(H265, quality, GOP10, options)
