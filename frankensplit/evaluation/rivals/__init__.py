@@ -5,7 +5,7 @@ A rival's module gives::
 
     SIGNAL: "image" (default), "features" or "latent"     what it codes, see ``Coder``
     QUALITIES: tuple[int | None, ...]                     its sweep, fewest bytes first; None where it has no setting
-    SEQUENCE: bool = False                                a packet needs the packets before it
+    SEQUENCE: bool = False                                frames of a stream must come in order: it has a memory
     def open_coder(quality, options) -> Coder             raises RuntimeUnavailable where a wheel or weights are missing
 
 and, where it is a learned codec, also::

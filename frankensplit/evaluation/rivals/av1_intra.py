@@ -12,6 +12,7 @@ from frankensplit.evaluation.rivals import Coder, Options
 from frankensplit.evaluation.rivals._video import AV1_INTRA, INTRA, VideoCoder
 
 QUALITIES = (58, 54, 50, 45, 39, 32, 25, 17)
+SEQUENCE = True  # each packet decodes alone, but the encoder's rate control remembers
 
 
 def open_coder(quality: int, options: Options) -> Coder:

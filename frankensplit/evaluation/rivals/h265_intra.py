@@ -10,6 +10,7 @@ from frankensplit.evaluation.rivals import Coder, Options
 from frankensplit.evaluation.rivals._video import H265, INTRA, VideoCoder
 
 QUALITIES = (44, 40, 37, 34, 31, 28, 24, 20)
+SEQUENCE = True  # each packet decodes alone, but the encoder's rate control remembers
 
 
 def open_coder(quality: int, options: Options) -> Coder:
