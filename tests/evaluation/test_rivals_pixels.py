@@ -40,7 +40,7 @@ def test_all_are_found():
     assert set(ALL) <= set(rival_names())
     for name in ALL:
         rival = load_rival(name)
-        assert rival.SIGNAL == "image" and name.endswith(("gop10", "-p")) == rival.SEQUENCE
+        assert rival.SIGNAL == "image" and name.startswith(("h26", "av1")) == rival.SEQUENCE
         assert rival.QUALITIES == (None,) if name in LOSSLESS else 7 <= len(rival.QUALITIES) <= 10
 
 
