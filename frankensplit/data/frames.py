@@ -167,7 +167,8 @@ def open_frames(
 
     Args:
         spec: ``street:train``, ``val`` or ``demo``; ``SET:SPLIT`` below ``data_root``; ``DIR:SPLIT``; a folder of
-            pictures, perhaps with masks; a folder of class folders; a video; a ``.tar`` shard; a rosbag.
+            pictures, perhaps with masks; a folder of class folders; a video; a ``.tar`` shard; a rosbag. Files and
+            folders may be named from here or from ``data_root``.
         data_root: folder of the data sets.
         classes: classes of the bundle's segmentation head, in order: masks are mapped to them by name where the set
             names its classes, else taken as they are. None: masks are taken as they are.

@@ -119,7 +119,7 @@ def open_source(
             ``.tar``; ``SET:SPLIT`` or ``DIR:SPLIT``; a rosbag (folder, ``.db3`` or ``.mcap``).
         fps: rate of sources that have none of their own, in frames a second.
         topic: image topic of a rosbag that has several.
-        data_root: where ``SET`` lies.
+        data_root: where ``SET`` lies, and where a file or folder is looked for that is not here.
 
     Raises:
         DataError: there is no such source, or it cannot be opened.
@@ -131,11 +131,13 @@ def open_source(
         return CameraSource(int(spec))
     path = Path(spec).expanduser()
     if path.exists():
-        return _open_folder(path, fps, topic) if path.is_dir() else _open_file(path, fps, topic)
+        return _open_path(path, fps, topic)
     if colon:
         return ShardSource(open_shards(spec, data_root).paths, fps)
     if splits := list_splits(data_root / spec):
         raise DataError(f"data set {spec!r}: give {_choices(spec, splits)}")
+    if (data_root / spec).exists():
+        return _open_path(data_root / spec, fps, topic)
     raise DataError(
         f"no source {spec!r}: give `street`, a camera's index, SET:SPLIT, or an existing folder of pictures, "
         "video, .tar shard or rosbag"
@@ -149,6 +151,10 @@ def _open_street(spec: str, split: str, fps: float) -> Source:
         return StreetSplit(split, STREET_FRAMES, fps)
     except DataError as err:
         raise DataError(f"source {spec!r}: {err}; or a street's seed from 0, such as street:7") from err
+
+
+def _open_path(path: Path, fps: float, topic: str | None) -> Source:
+    return _open_folder(path, fps, topic) if path.is_dir() else _open_file(path, fps, topic)
 
 
 def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:

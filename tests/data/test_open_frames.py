@@ -434,3 +434,9 @@ def test_bad_frames_of_one_name_are_counted_apart(tmp_path: Path):
     frames = opened(f"{tmp_path}:val")
     assert keys(frames) == ["b0", "b1"] and list(frames.skipped) == ["a", "a (frame 2)"]
     assert list(frames.select(2).skipped) == [] and keys(frames.select(2)) == ["b1"]
+
+
+def test_files_below_the_data_root_are_found(tmp_path):
+    (tmp_path / "drive").mkdir()
+    cv2.imwrite(str(tmp_path / "drive" / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    assert [frame.key for frame in open_frames("drive", tmp_path)] == ["a"]
