@@ -2,7 +2,8 @@
 """``frankensplit bench check``: measure a small set again and fail where it is worse than the committed figures.
 
 Each committed figure carries its noise: it may be worse by three times the spread of several measurements, and always
-by a little that depends on its kind (1 % of bytes, 25 % of a ratio of times). Better is never a failure.
+by a little that depends on its kind (1 % of bytes, 25 % of a ratio of times). What seems worse is measured twice.
+Better is never a failure.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
         _print_baseline(baseline)
         return 0
     baseline = read_baseline(args.baseline)
-    verdicts = compare(baseline["figures"], _measure_in_a_process(bundle.path))
+    verdicts = _verdicts(baseline["figures"], bundle.path)
     _print_verdicts(verdicts)
     write_json(
         {"bundle": bundle.name, "baseline": str(args.baseline), **provenance(), "figures": verdicts},
@@ -131,6 +132,19 @@ def report(verdicts: dict[str, dict[str, Any]], baseline: Path) -> int:
     if changed and not worse:
         print(f"to hold {', '.join(changed)}: bench check --update writes {baseline} anew", file=sys.stderr)
     return WORSE if worse else 0
+
+
+def _verdicts(committed: dict[str, dict[str, float]], bundle: Path) -> dict[str, dict[str, Any]]:
+    """Measure and compare; what seems worse is measured once more, and its better value counts."""
+    now = _measure_in_a_process(bundle)
+    verdicts = compare(committed, now)
+    if any(found["verdict"] == "worse" for found in verdicts.values()):
+        print("something seems worse: measuring once more", file=sys.stderr)
+        again = _measure_in_a_process(bundle)
+        verdicts = compare(
+            committed, {name: min(value, again.get(name, value)) for name, value in now.items()}
+        )
+    return verdicts
 
 
 def _summary(name: str, values: list[float]) -> dict[str, float]:

@@ -2,7 +2,9 @@
 """``frankensplit bench components``: the paper's Table 6 on this machine, for every codec, with entropy coding.
 
 Times are medians over frames; the codecs take turns frame by frame. ``encode_ms`` holds the scaling of the camera's
-frame, ``tail_ms`` of a picture codec is the whole backbone. What a codec does not tell apart is null.
+frame, ``tail_ms`` of a picture codec is the whole backbone. What a codec does not tell apart is null. Learned codecs
+without weights are timed with random ones and say so; their bytes would mean nothing. For codecs with P-frames give
+``--data`` in order: the synthetic street jumps.
 """
 
 from __future__ import annotations
@@ -37,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_measurement(parser)
     parser.add_argument(
-        "--rival", action="append", default=[], metavar="NAME", help="may be repeated (default: every rival)"
+        "--rival",
+        action="append",
+        default=[],
+        metavar="NAME[:QUALITY,..]",
+        help="may be repeated (default: every rival)",
     )
     parser.add_argument(
         "--results",
@@ -66,13 +72,10 @@ def add_measurement(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print a table, write JSON."""
-    from frankensplit.benchmarks.codecs import OURS, RAW
-    from frankensplit.benchmarks.settings import choose, read_results, representative
-    from frankensplit.evaluation.rivals import rival_names
+    from frankensplit.benchmarks.settings import choose, read_results, settings_of
 
-    names = [OURS, *(args.rival or rival_names()), RAW]
     chosen = choose(read_results(args.results), args.head, args.at_loss) if args.results else {}
-    result = measure(args, [chosen.get(name) or representative(name) for name in names])
+    result = measure(args, settings_of(args.rival or ["all"], chosen))
     _print(result)
     write_json(result, args.json)
     return 0

@@ -128,19 +128,20 @@ def link_rows(
         settings: of the codecs, with their bytes and losses.
         links: the links.
     """
-    timed = {row["codec"]: row for row in components["rows"]}
+    timed = {codec: row for codec, setting in settings.items() if (row := _timed(components, setting))}
     missing = {
         codec: components.get("not_measured", {}).get(codec, "its times were not measured")
         for codec in settings
         if codec not in timed
     }
-    rows = [
-        _row(_of_codec(timed[codec], setting), link)
-        for codec, setting in settings.items()
-        if codec in timed
-        for link in links
-    ]
+    rows = [_row(_of_codec(row, settings[codec]), link) for codec, row in timed.items() for link in links]
     return rows, missing
+
+
+def _timed(components: dict[str, Any], setting: Setting) -> dict[str, Any] | None:
+    """Return the times of a codec, at the setting's quality where that was timed."""
+    rows = [row for row in components["rows"] if row["codec"] == setting.codec]
+    return min(rows, key=lambda row: row["quality"] != setting.quality, default=None)
 
 
 def _raw(components: dict[str, Any]) -> dict[str, Setting]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,26 @@ def choose(results: dict[str, Any], head: str | None, at_loss: float) -> dict[st
     for row in heads[head]["rows"]:
         by_codec.setdefault(row["codec"], []).append(row)
     return {codec: _cheapest(rows, at_loss) for codec, rows in by_codec.items()}
+
+
+def settings_of(rivals: Sequence[str], chosen: Mapping[str, Setting]) -> list[Setting]:
+    """Return our setting, those of rivals, and raw frames.
+
+    Args:
+        rivals: ``NAME``, ``NAME:QUALITY,QUALITY`` or ``all``, as ``frankensplit evaluate`` takes them.
+        chosen: settings of rivals without a quality; the middle of the sweep where there is none.
+
+    Raises:
+        DataError: a rival is unknown, or a quality is no number.
+    """
+    from frankensplit.evaluation.evaluate import parse_rival
+
+    settings = [chosen.get(OURS) or representative(OURS)]
+    for names, asked in map(parse_rival, rivals):
+        for name in names:
+            given = [Setting(name, quality) for quality in asked or ()]
+            settings += given or [chosen.get(name) or representative(name)]
+    return [*settings, representative(RAW)]
 
 
 def representative(codec: str) -> Setting:

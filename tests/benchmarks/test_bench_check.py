@@ -93,7 +93,7 @@ def test_the_same_figures_pass(committed):
 
 def test_a_planted_regression_fails_and_is_named(committed, capsys, tmp_path):
     runs, command, _ = committed
-    runs.append(FIGURES | {"bytes_per_frame": 5600.0, "loss_points_segmentation": 0.9})
+    runs += [FIGURES | {"bytes_per_frame": 5600.0, "loss_points_segmentation": 0.9}] * 2
     assert command("--json", str(tmp_path / "now.json")) == 1
     text = capsys.readouterr().err
     assert "worse: bytes_per_frame was 5000, is 5600, allowed are 5050" in text
@@ -101,6 +101,12 @@ def test_a_planted_regression_fails_and_is_named(committed, capsys, tmp_path):
     assert "time_blueprint_over_shallow_layers was" not in text
     written = json.loads((tmp_path / "now.json").read_text())
     assert written["figures"]["bytes_per_frame"]["verdict"] == "worse"
+
+
+def test_a_disturbed_measurement_is_repeated(committed):
+    runs, command, _ = committed
+    runs += [FIGURES | {"time_blueprint_over_shallow_layers": 3.0}, FIGURES | {"bytes_per_frame": 5001.0}]
+    assert command() == 0 and not runs
 
 
 def test_an_improvement_passes_and_asks_to_be_held(committed, capsys):

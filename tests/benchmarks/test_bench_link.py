@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from frankensplit.benchmarks.settings import Setting, choose, read_results, representative
+from frankensplit.benchmarks.settings import Setting, choose, read_results, representative, settings_of
 from frankensplit.cli import main
 from frankensplit.errors import DataError
 
@@ -60,6 +60,7 @@ COMPONENTS = {
     "not_measured": {"h264-p": "no PyAV"},
     "rows": [
         timed("frankensplit", 0, 40.0, 0.5, 0.25, 45.0, 30.0, 32.0),
+        timed("jpeg", 10, 9.0, None, None, 9.0, 60.0, 32.0),
         timed("jpeg", 60, 1.0, None, None, 1.5, 60.0, 32.0),
         timed("webp", 20, 10.0, None, None, 1.0, 60.0, 32.0),
         timed("raw", None, 0.2, None, None, 0.1, 60.0, 32.0),
@@ -84,6 +85,18 @@ def test_without_results_the_middle_of_the_sweep_stands():
     assert representative("png").quality is None
     with pytest.raises(DataError, match="gif"):
         representative("gif")
+
+
+def test_qualities_may_be_asked_for():
+    settings = settings_of(["jpeg:20,40", "png"], choose(RESULTS, None, 0.4))
+    assert [(one.codec, one.quality) for one in settings] == [
+        ("frankensplit", 0),
+        ("jpeg", 20),
+        ("jpeg", 40),
+        ("png", None),
+        ("raw", None),
+    ]
+    assert settings_of(["jpeg"], choose(RESULTS, None, 0.4))[1].quality == 60
 
 
 @pytest.fixture
