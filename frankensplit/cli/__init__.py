@@ -14,8 +14,10 @@ from frankensplit.errors import FrankensplitError
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
     "train": "train a backbone with its heads, or a codec with its blueprint, by a recipe",
+    "saliency": "where a backbone looks: maps for saliency-guided training",
     "evaluate": "accuracy against bytes of a bundle and of rival codecs on a data set",
     "bench": "speed of each part, of links, and the standing check",
+    "report": "one page of curves, tables and pictures from measured results",
     "export": "write a bundle from finished training runs",
     "info": "what a bundle holds, with every hash verified",
 }

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each codec is named, grouped and drawn: hue tells the codec, line style the family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frankensplit.report.read import OURS
+
+Dashes = tuple[float, ...]
+SOLID: Dashes = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """Codecs that share what their packets depend on; ``dashes`` in line widths."""
+
+    name: str
+    title: str
+    dashes: Dashes
+    alone: bool  # each packet decodes alone
+    learned: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """A codec on the page: its name, its hue on light and on dark, its marker; only ``main`` ones are drawn boldly."""
+
+    title: str
+    family: Family
+    light: str
+    dark: str
+    marker: str
+    main: bool
+
+
+THIS = Family("this", "This package", SOLID, True)
+STILL = Family("still", "Still images", SOLID, True)
+INTRA = Family("intra", "Video, key frames only", (4, 1.6), True)
+GOP10 = Family("gop10", "Video, a key frame every 10", (5, 1.4, 1.2, 1.4), False)
+STREAM = Family("p", "Video, one key frame", (1.2, 1.3), False)
+LEARNED = Family("learned", "Learned image codecs", SOLID, True, learned=True)
+FEATURES = Family("features", "The network's own features", SOLID, True, learned=True)
+OTHER = Family("other", "Others", SOLID, True)
+FAMILIES = (THIS, STILL, INTRA, GOP10, STREAM, LEARNED, FEATURES, OTHER)
+
+_INK = ("#3d444c", "#cfd4da")
+_BLUE = ("#0a6ebd", "#62b0f2")
+_PINK = ("#b83c82", "#f08cc0")
+_PURPLE = ("#7b4bb3", "#b998ea")
+_GREEN = ("#0b7d5c", "#43c79d")
+_OCHRE = ("#a87900", "#e2b33c")
+_EARTH = ("#86705c", "#b8a592")
+_SLATE = ("#66728a", "#97a3bb")
+_GREY = ("#767e88", "#98a1ab")
+
+
+def _video(title: str, name: str, hue: tuple[str, str], marker: str) -> dict[str, Look]:
+    kinds = (("intra", INTRA, "intra"), ("gop10", GOP10, "GOP 10"), ("p", STREAM, "P"))
+    return {
+        f"{name}-{kind}": Look(f"{title} {word}", family, *hue, marker, True) for kind, family, word in kinds
+    }
+
+
+LOOKS = {
+    OURS: Look("frankensplit", THIS, "#c8400a", "#ff8552", "D", True),
+    "jpeg": Look("JPEG", STILL, *_INK, "o", True),
+    "webp": Look("WebP", STILL, *_BLUE, "s", True),
+    "avif": Look("AVIF", STILL, *_PURPLE, "d", True),
+    "jxl": Look("JPEG XL", STILL, *_PINK, "p", True),
+    "webp-lossless": Look("WebP lossless", STILL, *_BLUE, "s", False),
+    "png": Look("PNG", STILL, *_INK, "o", False),
+    **_video("H.264", "h264", _GREEN, "^"),
+    **_video("H.265", "h265", _OCHRE, "v"),
+    **_video("AV1", "av1", _PURPLE, "d"),
+    "fp": Look("Factorized prior", LEARNED, *_EARTH, "<", False),
+    "hyperprior": Look("Hyperprior", LEARNED, *_EARTH, ">", False),
+    "mshp": Look("MSHP", LEARNED, *_EARTH, "h", False),
+    "cheng": Look("Cheng 2020", LEARNED, *_EARTH, "8", False),
+    "training-free": Look("Training-free", FEATURES, *_SLATE, "X", False),
+    "entropic-student": Look("Entropic Student", FEATURES, *_SLATE, "P", False),
+    "zlib": Look("Our latent, zlib", FEATURES, *_SLATE, "1", False),
+    "zstd": Look("Our latent, zstd", FEATURES, *_SLATE, "2", False),
+    "raw": Look("Raw image", OTHER, *_GREY, "x", False),
+}
+
+
+def look_of(codec: str) -> Look:
+    """Return how to show a codec; one that is not known here is grey and keeps its name."""
+    return LOOKS.get(codec) or Look(codec, OTHER, *_GREY, ".", False)
+
+
+def in_order(codecs: list[str]) -> list[str]:
+    """Return codecs family by family, in the order of LOOKS within one; unknown ones last."""
+    known = list(LOOKS)
+
+    def place(codec: str) -> tuple[int, int]:
+        return FAMILIES.index(look_of(codec).family), known.index(codec) if codec in LOOKS else len(known)
+
+    return sorted(codecs, key=place)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Curves over bytes a frame: accuracy lost (the picture to decide by), and accuracy head by head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from frankensplit.report.codecs import look_of
+from frankensplit.report.numbers import MINUS, digits, points, size
+from frankensplit.report.plots import (
+    HALF,
+    Style,
+    bytes_axis,
+    draw_legend,
+    legend_entries,
+    legend_height,
+    line_options,
+    new_figure,
+    place_axes,
+)
+from frankensplit.report.read import OURS, Head, Row
+
+MOST_LOST = 10.0  # points; what lies beyond is cut off
+LEAST_LOST = -1.0
+LINEAR_TO = 1.0  # points; logarithmic above
+FAR = 6.0  # a lower bound that is this many times further left stays off the axis
+LEFT_ARROW = "\N{LEFTWARDS ARROW}"
+LEGEND_WIDTH = 2.55  # inches, beside a wide plot
+HEADING = "kB for our loss"
+
+
+def loss_figure(head: Head, rate_hz: float | None, style: Style) -> Figure:
+    """Draw points lost against bytes a frame, all codecs of a head."""
+    figure, axes = _frame(head, style, 3.4 if style.wide else 3.0)
+    low, high = _bytes_range([row for row in head.rows if row.loss_points <= MOST_LOST] or head.rows)
+    bytes_axis(axes, low, high)
+    _loss_axis(axes, head)
+    for codec in reversed(head.codecs):
+        rows = head.rows_of(codec)
+        _curve(axes, codec, rows, [row.loss_points for row in rows], [row.ci95 for row in rows], style)
+    axes.axhline(0, color=style.theme.soft, linewidth=0.9, zorder=2)
+    axes.set_ylabel(f"points of {head.metric} lost")
+    axes.set_xlabel("kB a frame")
+    if rate_hz and style.wide:
+        _rate_axis(axes, rate_hz)
+    if style.wide:
+        _mark_ours(axes, head, head.ours.loss_points, style)
+    axes.annotate(
+        "better",
+        (0.012, 0.03),
+        (0.07, 0.13),
+        xycoords="axes fraction",
+        textcoords="axes fraction",
+        color=style.theme.soft,
+        arrowprops={"arrowstyle": "->", "color": style.theme.soft, "lw": 0.9, "shrinkB": 0},
+    )
+    return figure
+
+
+def accuracy_figure(head: Head, style: Style) -> Figure:
+    """Draw a head's metric against bytes a frame, with the unmodified backbone and the lower bound."""
+    figure, axes = _frame(head, style, 2.6)
+    bottom = head.unmodified - MOST_LOST
+    shown = [row for row in head.rows if row.value >= bottom] or head.rows
+    low, high = _bytes_range(shown)
+    bound = head.prediction_bytes
+    if bound and bound > low / FAR:
+        low = min(low, bound / 1.35)
+    bytes_axis(axes, low, high)
+    top = max(row.value for row in shown)
+    axes.set_ylim(bottom, max(top, head.unmodified) + 1.2)
+    for codec in reversed(head.codecs):
+        rows = head.rows_of(codec)
+        intervals = [
+            None if row.ci95 is None else (head.unmodified - row.ci95[1], head.unmodified - row.ci95[0])
+            for row in rows
+        ]
+        _curve(axes, codec, rows, [row.value for row in rows], intervals, style)
+    axes.axhline(head.unmodified, color=style.theme.ink, linewidth=1.1, zorder=2)
+    axes.annotate(
+        f"unmodified backbone {points(head.unmodified)}",
+        (1, head.unmodified),
+        (-3, 4),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        color=style.theme.ink,
+        zorder=7,
+        path_effects=_halo(style),
+    )
+    if bound:
+        _lower_bound(axes, bound, low, style)
+    axes.set_ylabel(head.metric if head.truth == "labels" else f"{head.metric} against the unmodified")
+    axes.set_xlabel("kB a frame")
+    return figure
+
+
+def outside(head: Head) -> int:
+    """Return how many settings lie beyond the loss axis."""
+    return sum(not LEAST_LOST <= row.loss_points <= MOST_LOST for row in head.rows)
+
+
+def _frame(head: Head, style: Style, plot_height: float) -> tuple[Figure, Axes]:
+    """Return a figure with its legend drawn, and the axes beside or above it."""
+    if style.layout is HALF:
+        top = 0.3 if head.prediction_bytes else 0.06
+        figure = new_figure(style, plot_height + top + 0.48)
+        return figure, place_axes(figure, 0.52, 0.48, 0.06, top)
+    entries = legend_entries(head.codecs, {codec: digits(need) for codec, need in kilobytes(head).items()})
+    height = legend_height(entries, 1 if style.wide else 2)
+    if style.wide:
+        total = max(plot_height + 1.0, height + 0.35)
+        figure = new_figure(style, total)
+        axes = place_axes(figure, 0.62, 0.55, LEGEND_WIDTH + 0.45, 0.42)
+        draw_legend(figure, style, entries, (10.8 - LEGEND_WIDTH, total - 0.2, LEGEND_WIDTH), HEADING)
+    else:
+        total = plot_height + 0.72 + height
+        figure = new_figure(style, total)
+        axes = place_axes(figure, 0.5, height + 0.6, 0.06, 0.12)
+        draw_legend(figure, style, entries, (0.06, height - 0.06, 3.48), HEADING)
+    return figure, axes
+
+
+def kilobytes(head: Head) -> dict[str, float | None]:
+    """Return the kB a frame that each codec needs to lose no more than we do; None where its sweep does not."""
+    theirs = {codec: need / 1000 if need else None for codec, need in head.bytes_at_our_loss.items()}
+    return {OURS: head.ours.bytes_per_frame / 1000} | theirs
+
+
+def _curve(
+    axes: Axes,
+    codec: str,
+    rows: Sequence[Row],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float] | None],
+    style: Style,
+) -> None:
+    """Draw one codec: a line through its settings, and a bar over each interval."""
+    options = line_options(codec, style)
+    xs = [row.bytes_per_frame for row in rows]
+    axes.plot(xs, values, clip_on=True, **options)
+    ours, main = codec == OURS, look_of(codec).main
+    bars = [(x, *bounds) for x, bounds in zip(xs, intervals, strict=True) if bounds]
+    if bars:
+        axes.vlines(
+            [bar[0] for bar in bars],
+            [bar[1] for bar in bars],
+            [bar[2] for bar in bars],
+            color=options["color"],
+            linewidth=2.2 if ours else 0.9,
+            alpha=1.0 if ours else 0.45 if main else 0.25,
+            zorder=5.5 if ours else 2.5,
+        )
+
+
+def _mark_ours(axes: Axes, head: Head, y: float, style: Style) -> None:
+    """Name our point, on the side that has room."""
+    x = head.ours.bytes_per_frame
+    low, high = axes.get_xlim()
+    right = math.log(x / low) < 0.3 * math.log(high / low)
+    axes.annotate(
+        f"frankensplit {size(x)}",
+        (x, y),
+        (9 if right else -9, -3.5),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        color=style.theme.hue(look_of(OURS)),
+        weight="bold",
+        zorder=7,
+        path_effects=_halo(style),
+    )
+
+
+def _halo(style: Style) -> list[AbstractPathEffect]:
+    """Keep letters readable over curves."""
+    return [withStroke(linewidth=2.4, foreground=style.theme.ground)]
+
+
+def _lower_bound(axes: Axes, payload_bytes: float, low: float, style: Style) -> None:
+    """Mark the bytes of the predictions themselves, or say that they lie far to the left."""
+    inside = payload_bytes >= low
+    if inside:
+        axes.axvline(payload_bytes, color=style.theme.soft, linewidth=1.0, linestyle=(0, (2, 2)), zorder=2)
+    axes.annotate(
+        f"{'' if inside else LEFT_ARROW + ' '}predictions alone {size(payload_bytes)}",
+        (max(payload_bytes, low), 1),
+        (-2, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        color=style.theme.soft,
+        fontsize=style.layout.letters - 1,
+    )
+
+
+def _bytes_range(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return a range of bytes with room on both sides."""
+    every = [row.bytes_per_frame for row in rows]
+    return min(every) / 1.35, max(every) * 1.35
+
+
+def _loss_axis(axes: Axes, head: Head) -> None:
+    """Make y linear to one point, where decisions fall, and logarithmic above."""
+    axes.set_yscale("symlog", linthresh=LINEAR_TO, linscale=1.0)
+    lowest = min((row.ci95[0] if row.ci95 else row.loss_points) for row in head.rows)
+    axes.set_ylim(max(LEAST_LOST, min(-0.25, math.floor(lowest * 4) / 4)), MOST_LOST)
+    axes.yaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.4, 1, 2, 3, 5, 10]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", MINUS)))
+
+
+def _rate_axis(axes: Axes, rate_hz: float) -> None:
+    """Add the same axis above, as Mbit/s of a stream."""
+    to_mbit = 8 * rate_hz / 1e6
+    both_ways: Any = (lambda x: x * to_mbit, lambda x: x / to_mbit)
+    top = axes.secondary_xaxis("top", functions=both_ways)
+    top.xaxis.set_major_locator(FixedLocator([step * 10.0**p for p in range(-3, 4) for step in (1, 2, 5)]))
+    top.xaxis.set_minor_locator(NullLocator())
+    top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    top.spines["top"].set_visible(False)
+    top.set_xlabel(f"Mbit/s at {rate_hz:g} frames/s")
