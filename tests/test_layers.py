@@ -23,6 +23,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.benchmarks",  # verbs below a verb, called by name
     "frankensplit.cli",
     "frankensplit.training",
+    "frankensplit.report",
     "frankensplit.evaluation",
     "frankensplit.inference",
     "frankensplit.models",
