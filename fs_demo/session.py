@@ -52,7 +52,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in (CAMERA_FILE, SUMMARY_FILE):
         (options.out / name).unlink(missing_ok=True)
-    with _terminate_as_interrupt(), Processes(options.out / "logs", fast_dds_profile()) as processes:
+    with terminate_as_interrupt(), Processes(options.out / "logs", fast_dds_profile()) as processes:
         _start_watchers(processes, options)
         interrupted = _run_camera(processes, options)
         pids = {name: process.pid for name, process in processes.running.items()}
@@ -128,8 +128,8 @@ def fast_dds_profile() -> Path:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does."""
+def terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

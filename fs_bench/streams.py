@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both ends of a stream have to agree on. No ROS import."""
+
+from __future__ import annotations
+
+from frankensplit.evaluation.rivals import Rival
+
+RAW, FRANKENSPLIT = "raw", "frankensplit"
+SEQUENCE_DEPTH = 30
+
+
+def depth_of(rival: Rival) -> int:
+    """Return the queue's depth: the newest packet will do, unless a decoder needs all of them."""
+    return SEQUENCE_DEPTH if rival.SEQUENCE else 1
