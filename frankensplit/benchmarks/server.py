@@ -8,8 +8,7 @@ import time
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from frankensplit.bundle import Bundle
 from frankensplit.evaluation.network_cost import macs_of, parameters_of
@@ -28,7 +27,6 @@ class Server:
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1) -> None:
         self.predictor = Predictor(bundle, device, threads)
-        self.medians = load_file(bundle.weights("blueprint"))["medians"].float().view(1, -1, 1, 1)
 
     def shallow(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return what the backbone's shallow layers give for a scaled and padded frame."""
@@ -37,15 +35,9 @@ class Server:
     def from_symbols(self, symbols: NDArray[np.int32], geometry: Geometry) -> dict[str, float]:
         """Predict from our integers; return the milliseconds of blueprint (``decode_ms``), tail and heads."""
         started = time.perf_counter()
-        features = self._restore(symbols)
+        features = self.predictor.restore(symbols)
         decode_ms = (time.perf_counter() - started) * 1e3
         return {"decode_ms": decode_ms, **self.from_shallow(features, geometry)}
-
-    @torch.inference_mode()
-    def _restore(self, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
-        latent = (torch.from_numpy(symbols).float().unsqueeze(0) + self.medians).to(self.predictor.device)
-        features: Tensor = self.predictor.blueprint(latent.contiguous(memory_format=torch.channels_last))
-        return np.asarray(features[0].cpu())
 
     def from_shallow(self, features: NDArray[np.float32], geometry: Geometry) -> dict[str, float]:
         """Predict from shallow features; return the milliseconds of tail and heads."""

@@ -43,7 +43,15 @@ def summary_markdown(result: dict[str, Any]) -> str:
         f"| frankensplit, {ours[0]['bytes_per_frame']:.0f} bytes | {' | '.join(values)} |",
     ]
     for rival in next(iter(heads.values()))["bytes_at_our_loss"]:
-        needs = [head["bytes_at_our_loss"][rival] for head in heads.values()]
-        cells = (f"{one:.0f} bytes" if one else "more than its sweep reaches" for one in needs)
+        cells = (_needs(head, rival) for head in heads.values())
         lines.append(f"| {rival}, to lose no more | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _needs(head: dict[str, Any], rival: str) -> str:
+    """Return the bytes with which a rival loses no more than we do, or up to which it was tried in vain."""
+    needs = head["bytes_at_our_loss"][rival]
+    if needs:
+        return f"{needs:.0f} bytes"
+    tried = max(row["bytes_per_frame"] for row in head["rows"] if row["codec"] == rival)
+    return f"over {tried:.0f} bytes"

@@ -56,7 +56,8 @@ def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Settin
     Raises:
         DataError: a rival is unknown.
     """
-    settings, absent = [Setting(OURS, OUR_QUALITY)], {}
+    settings = [Setting(OURS, OUR_QUALITY)]
+    absent: dict[str, str] = {}
     for names, asked in map(parse_rival, rivals):
         for name in names:
             options = Options(weights=weights.get(name))

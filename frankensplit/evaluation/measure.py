@@ -268,7 +268,7 @@ def parts_folder(setup: Setup, cache: Path) -> Path:
     bundle = setup.open_bundle()
     digest = hashlib.sha256()
     for text in (
-        sha256_of(bundle.path / "manifest.json"),
+        *(sha for name, sha in sorted(bundle.manifest["files"].items()) if name != "card.md"),
         setup.open_frames(bundle).digest,
         repr((setup.limit, setup.device, sorted(setup.weights.items()))),
         *(_version(library) for library in LIBRARIES),

@@ -75,7 +75,8 @@ class Predictor:
             **server["blueprint"]["arguments"],
         )
         self._heads: dict[str, Head] = {
-            name: build_head(name, self.backbone.channels, bundle.labels[name]) for name in server["heads"]
+            name: build_head(name, self.backbone.channels, bundle.labels[name], self.backbone.strides)
+            for name in server["heads"]
         }
         self._load()
 
@@ -102,7 +103,7 @@ class Predictor:
         entropy_ms = _ms_since(start)
         geometry = self.codec.geometry(packet.source_height, packet.source_width)
         start = time.perf_counter()
-        features = self._tail(self._from_symbols(symbols))
+        features = self._tail(self._restore(symbols))
         return self._finish(features, geometry, heads, entropy_ms, start, packet)
 
     def predict_symbols(
@@ -110,7 +111,7 @@ class Predictor:
     ) -> Prediction:
         """Predict from a packet's integers, int32 ``(C, h, w)``."""
         start = time.perf_counter()
-        return self._finish(self._tail(self._from_symbols(symbols)), geometry, heads, 0.0, start, None)
+        return self._finish(self._tail(self._restore(symbols)), geometry, heads, 0.0, start, None)
 
     def predict_image(self, rgb: NDArray[np.uint8], heads: Collection[str] | None = None) -> Prediction:
         """Predict from a plain image, uint8 RGB ``(H, W, 3)``, by the unmodified backbone.
@@ -146,8 +147,12 @@ class Predictor:
         shallow: Tensor = self.backbone.shallow(_channels_last(normalise(image)))
         return shallow
 
+    def restore(self, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the shallow features that the blueprint makes of a packet's integers, float32 ``(C, h, w)``."""
+        return np.ascontiguousarray(self._restore(symbols)[0].float().cpu().numpy())
+
     @torch.inference_mode()
-    def _from_symbols(self, symbols: NDArray[np.int32]) -> Tensor:
+    def _restore(self, symbols: NDArray[np.int32]) -> Tensor:
         latent = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0) + self._medians
         shallow: Tensor = self.blueprint(_channels_last(latent))
         return shallow

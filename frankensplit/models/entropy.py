@@ -21,7 +21,12 @@ from frankensplit.codec.tables import Tables
 from frankensplit.errors import RuntimeUnavailable
 
 
-def _entropy_models() -> Any:
+def entropy_models() -> Any:
+    """Return compressai's module of entropy models.
+
+    Raises:
+        RuntimeUnavailable: the package is missing.
+    """
     if "compressai" not in sys.modules:
         spec = find_spec("compressai")
         if spec is None or spec.submodule_search_locations is None:
@@ -40,7 +45,7 @@ class FactorizedPrior(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bottleneck = _entropy_models().EntropyBottleneck(channels)
+        self.bottleneck = entropy_models().EntropyBottleneck(channels)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return the latent with uniform noise of +-1/2 added, and its bits for each image ``(N,)``."""

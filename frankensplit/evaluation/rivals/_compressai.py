@@ -31,7 +31,7 @@ from torch import Tensor
 from frankensplit.errors import DataError, RuntimeUnavailable
 from frankensplit.evaluation.network_cost import macs_of, parameters_of
 from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality
-from frankensplit.models.entropy import _entropy_models
+from frankensplit.models.entropy import entropy_models
 
 NAMES = {  # in compressai's zoo
     "fp": "bmshj2018-factorized",
@@ -245,7 +245,7 @@ def _zoo() -> Any:
     """Import the package's list of networks, what it needs and no more."""
     if find_spec("compressai") is None:
         raise RuntimeUnavailable("compressai is not installed: pip install --no-deps compressai==1.2.8")
-    _entropy_models()
+    entropy_models()
     _package("compressai.registry", "torch")
     _package("compressai.models", "base", "google", "waseda")
     _package("compressai.zoo")
