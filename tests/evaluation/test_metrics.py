@@ -56,7 +56,7 @@ def test_resampled_ap50_is_that_of_the_frames_drawn():
     metric = metric_for("boxes", LABELS)
 
     def frame():
-        truth = rng.uniform(0, 60, (4, 2)).repeat(2, 0).reshape(4, 4) + [0, 0, 20, 20]
+        truth = rng.uniform(0, 60, (4, 2)).repeat(2, 0).reshape(4, 4) + np.array([0, 0, 20, 20])
         found = np.concatenate((truth + rng.normal(0, 3, truth.shape), truth + 40, truth + 1))
         ids = rng.integers(0, 3, 4)
         result = _boxes(found, np.tile(ids, 3), rng.uniform(0, 1, 12))

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +204,11 @@ def test_missing_wheel_is_named(name, module, command, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(RuntimeUnavailable, match=f"pip install .*{command}"):
         _open(name)
+
+
+def test_no_codec_takes_real_time_priority():
+    """SVT-AV1 would, as root, and all that runs beside it would stand still."""
+    coder = load_rival("av1-p").open_coder(50, Options())
+    coder.encode(np.zeros((96, 128, 3), np.uint8))
+    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+    assert policies == {os.SCHED_OTHER}

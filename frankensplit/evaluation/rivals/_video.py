@@ -10,9 +10,11 @@ tell what to crop.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -101,6 +103,8 @@ class VideoCoder(Coder):
         padded = cv2.copyMakeBorder(signal, 0, height, 0, width, cv2.BORDER_REPLICATE)
         if self._encoder is None:
             self._encoder = self._open_encoder(*padded.shape[:2])
+            with _ordinary_priority():
+                self._encoder.open()
         packets = self._encoder.encode(self._to_frame(np.asarray(padded, np.uint8)))
         assert len(packets) == 1, f"{self._codec.encoder} gave {len(packets)} packets for a frame"
         data = bytes(packets[0])
@@ -155,6 +159,20 @@ class VideoCoder(Coder):
         )
         frame.pts, self._frames = self._frames, self._frames + 1
         return frame
+
+
+@contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does as root: it gives itself, and whoever opens it, real-time priority over all else."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    for task in tasks.iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setscheduler(int(task.name), policy, parameters)
 
 
 def _to_rgb(frame: Any) -> NDArray[np.uint8]:
