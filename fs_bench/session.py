@@ -98,10 +98,8 @@ def play(
         ProcessError: a process failed; the text holds the end of its log.
         LinkError: the data went another way than over the link.
     """
-    folder = setup.folder / f"{codec}-{link.mbit_s:g}"
+    folder = setup.folder / f"{codec}-{quality}"
     folder.mkdir(parents=True)
-    frames = folder / "frames.npy"
-    np.save(frames, setup.frames)
     with LinkProcesses(folder, link) as processes:
         _start(processes, setup, folder, codec, quality or 0, len(losses))
         for number, loss in enumerate(losses):
@@ -157,7 +155,9 @@ def _start(
         shown = {"head": setup.head, "height": height, "width": width, "device": setup.device}
         processes.start_at(SERVER, RECEIVER, **bundle, **stream, **shown, folder=masks)
     processes.wait_ready()
-    played = {"frames": str(folder / "frames.npy"), "count": str(setup.count), "rounds": str(rounds)}
+    frames = folder / "frames.npy"
+    np.save(frames, setup.frames)
+    played = {"frames": str(frames), "count": str(setup.count), "rounds": str(rounds)}
     processes.start_at(ROBOT, SENDER, **bundle, **stream, **played, folder=str(folder))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from frankensplit.bundle import Bundle
     from frankensplit.data.frames import Frames
     from frankensplit.evaluation.metrics import HeadMetric
+    from frankensplit.progress import Meter
     from frankensplit.results import Result
     from fs_bench.session import Outcome, Setup
 
@@ -44,6 +45,12 @@ COLUMNS = {
     "value_held": "held",
     "value_delivered": "delivered",
 }
+NOTES = (
+    "Everything is sent best effort: nothing lost is sent again, and no decoder asks for a key frame.",
+    "A packet is lost after it has taken its time on the link, each IP fragment by itself.",
+    "Bytes on the wire are all that the robot's end sent, DDS discovery and headers included.",
+    "The age of the newest prediction is looked at all the time; held is the newest one when the next frame is due.",
+)
 NEEDED = ("rclpy", "fs_msgs", "fs_bench", "torch")
 
 
@@ -53,6 +60,10 @@ class Stream:
 
     codec: str
     quality: int | None
+
+    def __str__(self) -> str:
+        """Return ``NAME`` or ``NAME:QUALITY``."""
+        return f"{self.codec}:{self.quality}" if self.quality else self.codec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +126,7 @@ def main(args: argparse.Namespace) -> int:
     result = measure(args)
     _print(result)
     write_json(result, args.json)
-    return 0
+    return 1 if result["not_measured"] else 0
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -124,7 +135,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         DataError: bundle, data or streams are not as they must be.
         LinkError: the link cannot be made, or data went another way.
-        ProcessError: a node failed.
     """
     from frankensplit.bundle import Bundle
     from frankensplit.evaluation.provenance import provenance
@@ -134,7 +144,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     streams = [parse_stream(text) for text in args.stream or STREAMS]
     with terminate_as_interrupt(), tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
         scene = Scene(bundle, args, Path(folder))
-        link, rows = _play_all(args, streams, scene)
+        link, rows, missing = _play_all(args, streams, scene)
     return {
         "kind": "bench network",
         "bundle": bundle.name,
@@ -149,6 +159,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "metric": scene.metric.name,
         "truth": scene.truth_name,
         "unmodified": round(scene.unmodified, 3),
+        "notes": [*NOTES, *_pace(scene.recorded_hz, args.rate)],
+        "not_measured": missing,
         "rows": rows,
     }
 
@@ -205,22 +217,42 @@ class Scene:
 
 def _play_all(
     args: argparse.Namespace, streams: list[Stream], scene: Scene
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, str]]:
+    """Return what the link is, the rows, and why a stream has not all of its own."""
     from frankensplit.benchmarks.namespaces import LossyLink
     from frankensplit.progress import Meter
-    from fs_bench.session import play
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     with LossyLink(args.mbit, args.delay_ms) as link:
         described = _described(link)
         if args.save_profile:
             _save_profile(args.save_profile, link, described["goodput_mbit_s"])
         with Meter("bench network", len(streams) * len(args.loss)) as meter:
-            for stream in streams:
-                for outcome in play(link, scene.setup, stream.codec, stream.quality, args.loss):
-                    rows.append(scene.row(stream, outcome))
-                    meter.advance(f"{stream.codec} at {outcome.loss_percent:g} % loss")
-    return described, rows
+            failures = {
+                str(stream): _play_one(link, scene, stream, args.loss, rows, meter) for stream in streams
+            }
+    return described, rows, {name: cause for name, cause in failures.items() if cause}
+
+
+def _play_one(
+    link: LossyLink,
+    scene: Scene,
+    stream: Stream,
+    losses: list[float],
+    rows: list[dict[str, Any]],
+    meter: Meter,
+) -> str | None:
+    """Add the rows of one stream; return why some are missing, None when all are there."""
+    from fs_bench.session import play
+    from fs_demo.processes import ProcessError
+
+    try:
+        for outcome in play(link, scene.setup, stream.codec, stream.quality, losses):
+            rows.append(scene.row(stream, outcome))
+            meter.advance(f"{stream} at {outcome.loss_percent:g} % loss")
+    except ProcessError as err:
+        return str(err)
+    return None
 
 
 def _described(link: LossyLink) -> dict[str, Any]:
@@ -258,6 +290,15 @@ def _open(args: argparse.Namespace, labels: dict[str, Any], count: int) -> Frame
     from frankensplit.data.frames import open_frames
 
     return open_frames(args.data, args.data_root, labels["classes"], ignore=labels["ignore"], limit=count)
+
+
+def _pace(recorded_hz: float | None, rate_hz: float) -> list[str]:
+    if recorded_hz is None or recorded_hz <= rate_hz:
+        return []
+    return [
+        f"Frames of {recorded_hz:g} Hz are shown at {rate_hz:g} Hz: things move {recorded_hz / rate_hz:.1f} times "
+        "slower than they did, so that predictions stay good for longer and P-frames are small."
+    ]
 
 
 def _of_one_size(pictures: list[Any], data: str) -> list[Any]:
@@ -307,10 +348,10 @@ def _without_ros() -> str | None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import figure, print_table
+    from frankensplit.benchmarks.tables import console, figure, print_table
 
     rows = (
-        (f"{row['codec']} {row['quality'] or ''}".strip(), *(figure(row[key]) for key in COLUMNS))
+        (str(Stream(row["codec"], row["quality"])), *(figure(row[key]) for key in COLUMNS))
         for row in result["rows"]
     )
     link, metric = result["link"], result["metric"]
@@ -319,6 +360,8 @@ def _print(result: dict[str, Any]) -> None:
         f"{result['unmodified']:.2f}; held: the newest prediction when the next frame is due; ms"
     )
     print_table(title, ["stream", *COLUMNS.values()], rows)
+    for name, reason in result["not_measured"].items():
+        console.print(f"{name} not measured: {reason}")
 
 
 def _positive(text: str) -> float:

@@ -76,6 +76,7 @@ def test_packets_and_pictures_cross_the_link(bundle_path: Path, tmp_path: Path) 
 
     assert main(["bench", "network", str(bundle_path), *wanted]) == 0
     result = json.loads(out.read_text())
+    assert result["not_measured"] == {}
     assert [row["codec"] for row in result["rows"]] == ["h264-p", "frankensplit"]
     for row in result["rows"]:
         assert row["camera_frames"] == 4 and 1 <= row["delivered"] <= row["sent"] <= 4
