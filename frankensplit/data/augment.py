@@ -1,11 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random scale, crop, flip and light for training; picture and mask move together."""
+"""Random scale, crop, flip and light for training; picture, mask and maps move together."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of a frame, scaled to ``size`` and perhaps flipped: the same for picture, mask and map.
+
+    What the window has beyond the frame's edge repeats the edge in the picture, is void in the mask and 0 in a map.
+
+    Args:
+        frame: height and width of the frame in pixels.
+        size: height and width of the crop in pixels.
+        top, left: the window's corner in the frame.
+        window: height and width of the window in the frame's pixels.
+        flipped: whether the crop is mirrored, left to right.
+    """
+
+    frame: tuple[int, int]
+    size: tuple[int, int]
+    top: int
+    left: int
+    window: tuple[int, int]
+    flipped: bool
+
+    def picture(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Crop a picture, uint8 ``(H, W, 3)``."""
+        inside, bottom, right = self._inside(rgb)
+        if bottom or right:
+            inside = np.asarray(cv2.copyMakeBorder(inside, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
+        interpolation = cv2.INTER_AREA if self.window[0] > self.size[0] else cv2.INTER_LINEAR
+        return self._turn(cv2.resize(inside, self.size[::-1], interpolation=interpolation))
+
+    def mask(self, mask: NDArray[np.uint8], void: int) -> NDArray[np.uint8]:
+        """Crop a class mask, uint8 ``(H, W)``."""
+        inside, bottom, right = self._inside(mask)
+        if bottom or right:
+            border = (0, bottom, 0, right, cv2.BORDER_CONSTANT)
+            inside = np.asarray(cv2.copyMakeBorder(inside, *border, value=void))
+        return self._turn(cv2.resize(inside, self.size[::-1], interpolation=cv2.INTER_NEAREST))
+
+    def map(
+        self, values: NDArray[np.float32], stride: int, extent: tuple[float, float] | None = None
+    ) -> NDArray[np.float32]:
+        """Crop a map of coarse cells, bilinearly.
+
+        Args:
+            values: float32 ``(h, w)``, one value a cell.
+            stride: pixels of the crop a cell of the result, along each axis.
+            extent: rows and columns of cells that cover the frame, counted from the top left, where ``values`` go
+                on beyond its edge; None: all.
+
+        Returns:
+            float32 ``(size[0] // stride, size[1] // stride)``.
+        """
+        rows, row_inside = self._cells(0, values.shape[0], stride, extent)
+        columns, column_inside = self._cells(1, values.shape[1], stride, extent)
+        if self.flipped:
+            columns, column_inside = columns[::-1], column_inside[::-1]
+        result = _between(_between(values, rows).T, columns).T * np.outer(row_inside, column_inside)
+        return np.ascontiguousarray(result, np.float32)
+
+    def _cells(
+        self, axis: int, count: int, stride: int, extent: tuple[float, float] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return where in ``values`` the centre of each cell of the result lies, and whether that is in the frame."""
+        centres = (np.arange(self.size[axis] // stride) + 0.5) * stride
+        source = (self.top, self.left)[axis] + centres * self.window[axis] / self.size[axis]
+        cells = extent[axis] if extent else count
+        return np.clip(source * cells / self.frame[axis] - 0.5, 0, count - 1), source < self.frame[axis]
+
+    def _inside(self, array: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, int]:
+        """Return what of the window lies in the frame, and how many rows and columns it lacks."""
+        inside = array[self.top : self.top + self.window[0], self.left : self.left + self.window[1]]
+        return inside, self.window[0] - inside.shape[0], self.window[1] - inside.shape[1]
+
+    def _turn(self, array: Any) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(array[:, ::-1] if self.flipped else array)
+
+
+def draw_crop(
+    frame: tuple[int, int], size: tuple[int, int], scale: tuple[float, float], rng: np.random.Generator
+) -> Crop:
+    """Draw a crop of ``size`` (height, width) of a frame scaled by a random factor, flipped half of the time."""
+    height, width = size
+    factor = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
+    window = round(height / factor), round(width / factor)
+    top = int(rng.integers(0, max(frame[0] - window[0], 0) + 1))
+    left = int(rng.integers(0, max(frame[1] - window[1], 0) + 1))
+    return Crop(frame, size, top, left, window, bool(rng.random() < 0.5))
 
 
 def random_crop(
@@ -16,26 +107,17 @@ def random_crop(
     void: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return a crop of ``size`` (height, width) of the frame scaled by a random factor, flipped half of the time.
+    """Return a random crop of ``size`` (height, width) of picture and mask; see :class:`Crop`."""
+    crop = draw_crop((rgb.shape[0], rgb.shape[1]), size, scale, rng)
+    return crop.picture(rgb), crop.mask(mask, void)
 
-    What the crop has beyond the frame's edge repeats the edge in the picture and is ``void`` in the mask.
-    """
-    height, width = size
-    factor = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
-    window_h, window_w = round(height / factor), round(width / factor)
-    top = int(rng.integers(0, max(rgb.shape[0] - window_h, 0) + 1))
-    left = int(rng.integers(0, max(rgb.shape[1] - window_w, 0) + 1))
-    rgb, mask = (a[top : top + window_h, left : left + window_w] for a in (rgb, mask))
-    bottom, right = window_h - rgb.shape[0], window_w - rgb.shape[1]
-    if bottom or right:
-        rgb = np.asarray(cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
-        mask = np.asarray(cv2.copyMakeBorder(mask, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=void))
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=interpolation))
-    mask = np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST))
-    if rng.random() < 0.5:
-        rgb, mask = rgb[:, ::-1], mask[:, ::-1]
-    return np.ascontiguousarray(rgb), np.ascontiguousarray(mask)
+
+def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return rows interpolated linearly at fractional row numbers."""
+    below = np.minimum(places.astype(np.int64), max(len(values) - 2, 0))
+    share = (places - below).astype(np.float32)[:, np.newaxis]
+    above = np.minimum(below + 1, len(values) - 1)
+    return np.asarray(values[below] * (1 - share) + values[above] * share, np.float32)
 
 
 def random_light(rgb: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
