@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained backbone with its heads, from a bundle or from the run that trained it, as saliency maps need it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from frankensplit.bundle import Bundle, canonical_json
+from frankensplit.errors import BundleError
+from frankensplit.geometry import Geometry
+from frankensplit.models.backbone import Backbone, build_backbone, freeze
+from frankensplit.models.encoder import STRIDE
+from frankensplit.models.heads import build_head
+from frankensplit.models.placement import place
+from frankensplit.training.engine import CHECKPOINT
+from frankensplit.training.run import Teacher, load_teacher
+
+METHOD = "xgradcam-1"  # changes when maps of the same model and image would
+MULTIPLE = 32
+
+
+class OwnClassifier(nn.Module):
+    """The classifier that a backbone was trained with, in the shape of a head; raises BundleError without one."""
+
+    kind = "classes"
+    threshold = 0.5
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        if backbone.classifier is None:
+            raise BundleError(
+                "this backbone has no classifier; build it with num_classes as its weights have"
+            )
+        self.classifier = backbone.classifier
+        self.labels = {"exclusive": True}
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits ``(N, K)``."""
+        logits: Tensor = self.classifier(features[-1])
+        return logits
+
+
+@dataclass(frozen=True)
+class SaliencyModel:
+    """Backbone and heads, frozen.
+
+    Args:
+        name: names the model's folder in a cache, beside its key.
+        backbone: the trained backbone.
+        heads: modules that map its features to raw output, with ``kind``, ``threshold`` and ``labels``.
+        spec: what the backbone was built from.
+        nominal: height and width of the box that frames are scaled to fit; None leaves them as they are.
+        multiple: the padded sides are multiples of this many pixels.
+        device: torch device.
+    """
+
+    name: str
+    backbone: Backbone
+    heads: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    nominal: tuple[int, int] | None = None
+    multiple: int = MULTIPLE
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for module in (self.backbone, *self.heads.values()):
+            place(freeze(module), self.device)
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, device: str = "cpu") -> SaliencyModel:
+        """Take a bundle's backbone and heads.
+
+        Raises:
+            BundleError: the weights do not fit the networks that the manifest names.
+        """
+        spec = bundle.server["backbone"]
+        backbone = build_backbone(spec["model"], **spec["arguments"])
+        heads = {
+            name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
+            for name in bundle.server["heads"]
+        }
+        _fill(backbone, bundle.weights("backbone"))
+        _fill(nn.ModuleDict(heads), bundle.weights("heads"))
+        codec = bundle.codec
+        nominal = codec.nominal_height, codec.nominal_width
+        return cls(bundle.name, backbone, heads, spec, nominal, int(codec.manifest["multiple"]), device)
+
+    @classmethod
+    def of_teacher(cls, teacher: Teacher, device: str = "cpu") -> SaliencyModel:
+        """Take the networks of a finished backbone run; frames keep their size."""
+        spec = teacher.recipe.backbone.model_dump(mode="json")
+        heads = dict(teacher.task.heads.items())
+        return cls(teacher.recipe.name, teacher.task.backbone, heads, spec, device=device)
+
+    @classmethod
+    def of_classifier(
+        cls, name: str, backbone: Backbone, spec: Mapping[str, Any], device: str = "cpu"
+    ) -> SaliencyModel:
+        """Take a backbone with its own classifier, such as one of timm's pretrained; frames keep their size.
+
+        Raises:
+            BundleError: the backbone was built without it.
+        """
+        return cls(name, backbone, {"classifier": OwnClassifier(backbone)}, spec, device=device)
+
+    @cached_property
+    def key(self) -> str:
+        """What maps depend on besides the image, as 64 hex digits: method, weights, heads, sizes."""
+        about = {
+            "method": METHOD,
+            "spec": dict(self.spec),
+            "heads": {
+                name: [head.kind, head.threshold, bool(head.labels.get("exclusive"))]
+                for name, head in self.heads.items()
+            },
+            "nominal": self.nominal,
+            "multiple": self.multiple,
+        }
+        digest = hashlib.sha256(canonical_json(about))
+        for module in (self.backbone, *self.heads.values()):
+            for name, value in sorted(module.state_dict().items()):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Return how a frame of this size is scaled and padded for the backbone."""
+        return Geometry(height, width, *(self.nominal or (height, width)), self.multiple)
+
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the map of a frame of this size: those of its latent."""
+        geometry = self.geometry(height, width)
+        return geometry.padded_height // STRIDE, geometry.padded_width // STRIDE
+
+    def map_extent(self, height: int, width: int) -> tuple[float, float]:
+        """Return how many rows and columns of the map cover the frame; the others cover its padding."""
+        geometry = self.geometry(height, width)
+        return geometry.scaled_height / STRIDE, geometry.scaled_width / STRIDE
+
+
+def open_model(bundle_or_run: str, device: str = "cpu") -> SaliencyModel:
+    """Open a bundle by folder or installed name, or a backbone run by its folder.
+
+    Raises:
+        BundleError: there is neither.
+        RecipeError: the run is no backbone run.
+    """
+    folder = Path(bundle_or_run).expanduser()
+    if (folder / CHECKPOINT).is_file():
+        return SaliencyModel.of_teacher(load_teacher(folder), device)
+    return SaliencyModel.of_bundle(Bundle.open(bundle_or_run), device)
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    try:
+        module.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except RuntimeError as err:
+        raise BundleError(f"{path} does not fit the network that the manifest names: {err}") from err
