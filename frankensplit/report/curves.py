@@ -13,7 +13,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from frankensplit.report.codecs import look_of
-from frankensplit.report.numbers import MINUS, digits, points, size
+from frankensplit.report.numbers import MINUS, kilobytes, points, size
 from frankensplit.report.plots import (
     HALF,
     Style,
@@ -113,7 +113,7 @@ def _frame(head: Head, style: Style, plot_height: float) -> tuple[Figure, Axes]:
         top = 0.3 if head.prediction_bytes else 0.06
         figure = new_figure(style, plot_height + top + 0.48)
         return figure, place_axes(figure, 0.52, 0.48, 0.06, top)
-    entries = legend_entries(head.codecs, {codec: digits(need) for codec, need in kilobytes(head).items()})
+    entries = legend_entries(head.codecs, _needs(head))
     height = legend_height(entries, 1 if style.wide else 2)
     if style.wide:
         total = max(plot_height + 1.0, height + 0.35)
@@ -128,10 +128,10 @@ def _frame(head: Head, style: Style, plot_height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def kilobytes(head: Head) -> dict[str, float | None]:
-    """Return the kB a frame that each codec needs to lose no more than we do; None where its sweep does not."""
-    theirs = {codec: need / 1000 if need else None for codec, need in head.bytes_at_our_loss.items()}
-    return {OURS: head.ours.bytes_per_frame / 1000} | theirs
+def _needs(head: Head) -> dict[str, str]:
+    """Return the kB a frame that each codec needs to lose no more than we do, as text."""
+    theirs = {codec: kilobytes(*head.need(codec)) for codec in head.bytes_at_our_loss}
+    return {OURS: kilobytes(head.ours.bytes_per_frame)} | theirs
 
 
 def _curve(

@@ -14,6 +14,13 @@ def size(payload_bytes: float | None) -> str:
     return f"{payload_bytes:.0f} B" if payload_bytes < 999.5 else f"{digits(payload_bytes / 1000)} kB"
 
 
+def kilobytes(payload_bytes: float | None, reached: bool = True) -> str:
+    """Return bytes in kB without the unit; as a lower limit where what was asked for was not reached."""
+    if payload_bytes is None:
+        return NONE
+    return f"{'' if reached else '> '}{digits(payload_bytes / 1000)}"
+
+
 def digits(value: float | None) -> str:
     """Return a number with three digits, whole from 100 on."""
     if value is None:

@@ -15,12 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from frankensplit.report import claims, key, paper, tables, words
-from frankensplit.report.codecs import look_of
 from frankensplit.report.curves import MOST_LOST, accuracy_figure, loss_figure
 from frankensplit.report.numbers import points, size
 from frankensplit.report.pictures import Pictures
 from frankensplit.report.plots import CSS_DPI, DARK, HALF, LIGHT, NARROW, WIDE, Layout, Style, png, styled
-from frankensplit.report.read import Head, Measured, Results
+from frankensplit.report.read import COMMANDS, Head, Measured, Results
 from frankensplit.report.speed import link_figure, network_figure
 
 PAGE = "report.html"
@@ -64,7 +63,6 @@ def make_report(results: Results, pictures: Pictures | str) -> Report:
     """
     judged, aims = claims.judged(claims.CLAIMS, results), claims.judged(claims.AIMS, results)
     first = results.evaluations[0] if results.evaluations else None
-    missing = results.missing
     environment = Environment(
         loader=PackageLoader("frankensplit.report", "."),
         autoescape=True,
@@ -88,11 +86,14 @@ def make_report(results: Results, pictures: Pictures | str) -> Report:
         tally=_tally(judged),
         sources=[(one, tables.check_table(one) if one.kind == "check" else None) for one in results.all],
         ignored=results.ignored,
-        missing=missing,
+        missing=results.missing,
+        commands=COMMANDS,
         paper=paper,
         paper_links=tables.paper_link_table(),
         paper_components=tables.paper_components_table(),
         machine_words=words.machine_words,
+        notes=words.notes,
+        unmeasured=words.unmeasured,
         most_lost=MOST_LOST,
     )
     return Report(html, _files(results), [*judged, *aims])
@@ -167,25 +168,18 @@ def _headline(first: Measured) -> Plot:
 
 
 def _evaluation(one: Measured) -> dict[str, Any]:
-    codecs = list(dict.fromkeys(codec for head in one.heads.values() for codec in head.codecs))
-    reasons = one.raw.get("not_measured")
+    heads = list(one.heads.values())
     return {
         "one": one,
-        "agreement": any(head.truth != "labels" for head in one.heads.values()),
+        "agreement": any(head.truth != "labels" for head in heads),
         "bars": words.bars(one),
-        "bounded": any(head.prediction_bytes for head in one.heads.values()),
-        "notes": [str(note) for note in one.raw.get("notes") or []],
-        "plots": [_head_plot(one, head) for head in one.heads.values()],
-        "key": key.legend(codecs),
+        "bounded": any(head.prediction_bytes for head in heads),
+        "plots": [_head_plot(one, head) for head in heads],
+        "key": key.legend(list(dict.fromkeys(codec for head in heads for codec in head.codecs))),
         "needs": tables.needs_table(one),
-        "has_bd_rate": any(
-            rate is not None for head in one.heads.values() for rate in head.bd_rate_percent.values()
-        ),
+        "has_bd_rate": any(rate is not None for head in heads for rate in head.bd_rate_percent.values()),
         "rows": tables.rows_table(one),
-        "not_measured": [
-            (look_of(str(codec)).title, str(reason)) for codec, reason in reasons.items()
-        ] if isinstance(reasons, dict) else [],
-    }  # fmt: skip
+    }
 
 
 def _head_plot(one: Measured, head: Head) -> Plot:

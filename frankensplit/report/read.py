@@ -100,6 +100,15 @@ class Head:
         """Names of all codecs, in the order of the file: ours first."""
         return list(dict.fromkeys(row.codec for row in self.rows))
 
+    def need(self, codec: str) -> tuple[float | None, bool]:
+        """Return the bytes that a codec needs to lose no more than we do, and whether its sweep gets there.
+
+        Where it does not, the bytes are the most that were measured: it needs more than those, if known at all.
+        """
+        known = self.bytes_at_our_loss.get(codec)
+        rows = self.rows_of(codec)
+        return (known, True) if known else (rows[-1].bytes_per_frame if rows else None, False)
+
     def rows_of(self, codec: str) -> list[Row]:
         """Return a codec's rows, fewest bytes first."""
         return sorted((row for row in self.rows if row.codec == codec), key=lambda row: row.bytes_per_frame)

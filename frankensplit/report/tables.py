@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frankensplit.report.codecs import in_order, look_of
-from frankensplit.report.numbers import NONE, count, digits, duration, interval, percent, points, size
+from frankensplit.report.numbers import (
+    NONE,
+    count,
+    digits,
+    duration,
+    interval,
+    kilobytes,
+    percent,
+    points,
+    size,
+)
 from frankensplit.report.paper import TABLE_6, TABLE_7, TABLE_7_LINKS
 from frankensplit.report.read import OURS, Head, Measured
 from frankensplit.report.speed import link_names, link_title
@@ -274,9 +284,9 @@ def _by_family(codecs: list[str], line: Callable[[str], Line]) -> list[Line]:
 def _needs_columns(head: Head) -> list[tuple[str, Callable[[str], Cell]]]:
     """Return the columns of one head; BD-rates only where there are some."""
     columns: list[tuple[str, Callable[[str], Cell]]] = [
-        ("kB a frame", lambda codec: Cell(_kilobytes(head.bytes_at_our_loss.get(codec)))),
-        ("ours / theirs", lambda codec: Cell(digits(_ratio(head, codec)))),
-        ("", lambda codec: _winner(_ratio(head, codec))),
+        ("kB a frame", lambda codec: Cell(kilobytes(*head.need(codec)))),
+        ("ours / theirs", lambda codec: Cell(_ratio(head, codec))),
+        ("", lambda codec: _winner(head, codec)),
     ]
     rates = (("BD-rate of ours", head.bd_rate_percent), ("BD-rate over JPEG", head.bd_rate_over_jpeg_percent))
     for title, found in rates:
@@ -285,14 +295,17 @@ def _needs_columns(head: Head) -> list[tuple[str, Callable[[str], Cell]]]:
     return columns
 
 
-def _ratio(head: Head, codec: str) -> float | None:
-    need = head.bytes_at_our_loss.get(codec)
-    return head.ours.bytes_per_frame / need if need else None
+def _ratio(head: Head, codec: str) -> str:
+    need, reached = head.need(codec)
+    return f"{'' if reached else '< '}{digits(head.ours.bytes_per_frame / need)}" if need else NONE
 
 
-def _winner(ratio: float | None) -> Cell:
-    if ratio is None:
-        return Cell("never so good")
+def _winner(head: Head, codec: str) -> Cell:
+    """Say who is smaller, where the sweep tells."""
+    need, reached = head.need(codec)
+    ratio = head.ours.bytes_per_frame / need if need else 1.0
+    if not reached and ratio > 1 - ALIKE:
+        return Cell("its sweep ends")
     if abs(ratio - 1) < ALIKE:
         return Cell("about equal")
     return Cell("ours is smaller", tone="ours") if ratio < 1 else Cell("theirs is smaller", tone="theirs")
@@ -302,11 +315,7 @@ def _our_cells(head: Head) -> list[Cell]:
     ours = head.ours
     lost = Cell(f"{points(ours.loss_points)} points lost", interval(ours.ci95), "ours")
     rest = [Cell("") for _ in _needs_columns(head)[3:]]
-    return [Cell(_kilobytes(ours.bytes_per_frame), "", "ours"), Cell(""), lost, *rest]
-
-
-def _kilobytes(payload_bytes: float | None) -> str:
-    return digits(payload_bytes / 1000) if payload_bytes else NONE
+    return [Cell(kilobytes(ours.bytes_per_frame), "", "ours"), Cell(""), lost, *rest]
 
 
 def _pair(row: dict[str, Any], first: str, second: str, words: Callable[[float | None], str] = count) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from frankensplit.report.codecs import look_of
 from frankensplit.report.curves import LINEAR_TO, MOST_LOST, outside
-from frankensplit.report.numbers import NONE, digits, interval, points, size
+from frankensplit.report.numbers import digits, interval, points, size
 from frankensplit.report.read import Head, Measured
 
 LEAD = ("jpeg", "webp", "h264-intra", "h264-gop10", "h264-p")  # rivals named in the first paragraph
@@ -37,9 +37,8 @@ def lead(head: Head) -> list[str]:
         but = "" if alone else ", but their frames cannot be decoded without those before them"
         said.append(f"{_with_needs(less, head)} need{_s(less)} less{but}.")
     if never:
-        said.append(
-            f"{_listed([look_of(c).title for c in never])} lose{_s(never)} more at every quality measured."
-        )
+        names = _listed([f"{look_of(codec).title} (up to {size(head.need(codec)[0])})" for codec in never])
+        said.append(f"{names} lose{_s(never)} more at every quality measured.")
     return said
 
 
@@ -108,6 +107,25 @@ def bars(one: Measured) -> str:
     )
 
 
+def notes(one: Measured) -> list[str]:
+    """Return what a reader should know about a result, as sentences."""
+    listed = one.raw.get("notes")
+    return [_sentence(str(note)) for note in listed] if isinstance(listed, list) else []
+
+
+def unmeasured(one: Measured) -> list[str]:
+    """Say what could not be measured, and why, as sentences."""
+    reasons = one.raw.get("not_measured")
+    if not isinstance(reasons, dict):
+        return []
+    return [_sentence(f"{look_of(str(name)).title} was not measured: {why}") for name, why in reasons.items()]
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def rate_of(one: Measured) -> float | None:
     """Return the frames a second of the data; None where they are not known."""
     rate = one.raw.get("rate_hz")
@@ -122,7 +140,7 @@ def headline_caption(one: Measured, head: Head) -> str:
         f"{LINEAR_TO:g} and logarithmic above, and ends at {MOST_LOST:g}: {cut or 'no'} "
         f"setting{' lies' if cut == 1 else 's lie'} outside. {bars(one)} Solid and dashed curves decode each "
         "frame alone; dash-dotted and dotted ones need the frames before it. The figures in the legend are kB a "
-        f"frame to lose no more than our packets; {NONE} where no quality measured does."
+        "frame to lose no more than our packets, and > the most that was measured where none of it gets there."
     )
 
 
@@ -139,9 +157,13 @@ def links_caption(one: Measured) -> str:
 def network_caption(one: Measured) -> str:
     """Say how to read the curves over packets lost."""
     link = one.raw.get("link")
-    rate = link.get("mbit_s") if isinstance(link, dict) else None
-    over = f"Over a link of {rate:g} Mbit/s. " if isinstance(rate, (int, float)) else ""
+    mbit_s = link.get("mbit_s") if isinstance(link, dict) else None
+    rate_hz, known = rate_of(one), isinstance(mbit_s, (int, float))
+    what = one.data + (f" at {rate_hz:g} frames/s" if rate_hz else "")
+    what += f" over a link of {mbit_s:g} Mbit/s" if known else ""
+    agreement = one.raw.get("truth", "labels") != "labels"
+    scored = "Without labels, accuracy is agreement with the unmodified backbone. " if agreement else ""
     return (
-        f"{over}Thin lines are the 95th percentile of the age. On the right, each frame is scored against the newest "
-        "prediction at hand when the next frame is due; the horizontal line is the unmodified backbone."
+        f"{what}. {scored}Thin lines are the 95th percentile of the age. On the right, each frame is scored against "
+        "the newest prediction at hand when the next frame is due; the horizontal line is the unmodified backbone."
     )

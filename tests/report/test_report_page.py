@@ -107,8 +107,26 @@ def test_a_rival_that_never_gets_there_is_said_so(tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(value))
     html = report_of(tmp_path).html
     [row] = [row for row in rows_of(html, "Bytes at our loss") if row.strip().startswith("WebP|")]
-    assert "never so good" in row
-    assert "WebP loses more at every quality measured." in Page(html).text
+    most = max(
+        row["bytes_per_frame"] for row in value["heads"]["segmentation"]["rows"] if row["codec"] == "webp"
+    )
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[1:4] == [f"&gt; {most / 1000:.1f}", f"&lt; {4666 / most:.2f}", "ours is smaller"]
+    assert f"WebP (up to {most / 1000:.1f} kB) loses more at every quality measured." in Page(html).text
+
+
+def test_a_sweep_that_ends_below_our_bytes_decides_nothing(tmp_path):
+    value = samples.evaluation(heads=1)
+    head = value["heads"]["segmentation"]
+    head["rows"] = [row for row in head["rows"] if row["codec"] != "webp" or row["bytes_per_frame"] < 4000]
+    head["bytes_at_our_loss"]["webp"] = None
+    (tmp_path / "one.json").write_text(json.dumps(value))
+    [row] = [
+        row
+        for row in rows_of(report_of(tmp_path).html, "Bytes at our loss")
+        if row.strip().startswith("WebP|")
+    ]
+    assert "its sweep ends" in row
 
 
 def test_every_benchmark_is_in_the_page(page):
@@ -140,6 +158,7 @@ def test_commands_and_reasons_are_in_the_page(page):
     ):
         assert value["command"] in page.text
     assert "Factorized prior was not measured: no weights: give them with --weights." in page.text
+    assert "No rate_hz in labels.json: taken as 15 frames a second." in page.text
     assert "no pictures wanted" in page.text
 
 
@@ -160,7 +179,8 @@ def test_missing_results_are_named_with_their_command(tmp_path, kept):
 def test_a_skipped_network_run_says_why(tmp_path):
     value = samples.network() | {"kind": "bench network", "skipped": "needs root", "rows": []}
     (tmp_path / "network.json").write_text(json.dumps(value))
-    assert "Skipped where it was measured: needs root." in Page(report_of(tmp_path).html).text
+    text = Page(report_of(tmp_path).html).text
+    assert f"Skipped where it was measured: needs root. Make it with {COMMANDS['network']}" in text
 
 
 def test_the_page_loads_nothing(whole, page):
