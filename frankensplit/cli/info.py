@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``frankensplit info BUNDLE``: what a bundle or codec holds, with every hash verified."""
+"""``frankensplit info BUNDLE``: what a bundle or codec holds, with every hash verified; or what blueprints cost."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ CODEC_FILES = {"encoder.onnx": "encoder_sha256", "tables.npz": "tables_sha256"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("bundle", help="folder or installed name of a bundle, or a codec folder")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("bundle", nargs="?", help="folder or installed name of a bundle, or a codec folder")
+    what.add_argument(
+        "--table5",
+        action="store_true",
+        help="instead: build the paper's nine backbones and print what their blueprints add in parameters and time "
+        "(about a minute)",
+    )
     add_json(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what the folder holds; return 1 if a file is missing or changed."""
+    """Print what the folder holds; return 1 if a file is missing or changed, or a blueprint costs too much."""
     from rich.console import Console
 
     console = Console(stderr=args.json == "-")
+    if args.table5:
+        return _table5(console, args.json)
     path = find_bundle(args.bundle)
     files = check_files(path)
     result: dict[str, Any] = {"path": str(path), "files": files}
@@ -40,6 +49,30 @@ def main(args: argparse.Namespace) -> int:
     _print_files(console, files)
     write_json(result, args.json)
     return 0 if whole else FINDING
+
+
+def _table5(console: Console, out: str | None) -> int:
+    from rich.table import Table
+
+    from frankensplit.benchmarks.table5 import keeps_to_paper, measure_table5
+
+    result = measure_table5()
+    table = Table(title="parameters added and time taken by blueprints (paper's Table 5)")
+    table.add_column("backbone", no_wrap=True)
+    for column in ("added, %", "paper, %", "decoder, ms", "replaced, ms", "ratio"):
+        table.add_column(column, justify="right")
+    for row in result["rows"]:
+        figures = (
+            f"{row['overhead_percent']:.2f}",
+            f"{row['paper_overhead_percent']:.2f}",
+            f"{row['decoder_ms']:.1f}",
+            f"{row['head_ms']:.1f}",
+            f"{row['decoder_over_head_time']:.2f}",
+        )
+        table.add_row(row["backbone"], *figures, style=None if keeps_to_paper(row) else "bold red")
+    console.print(table)
+    write_json(result, out)
+    return 0 if all(map(keeps_to_paper, result["rows"])) else FINDING
 
 
 def check_files(path: Path) -> dict[str, dict[str, Any]]:

@@ -3,64 +3,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import importlib
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
+from frankensplit.models.cuts import find_cut
 from frankensplit.models.timm_import import timm
+
+
+class Parts(NamedTuple):
+    """A network taken apart; features are NCHW, the finest first: shallow, third stage, last stage."""
+
+    shallow: nn.Module
+    tail: list[nn.Module]
+    channels: list[int]
+    strides: list[int]
+    classifier: nn.Module
 
 
 class Backbone(nn.Module):
     """Shallow layers and tail of one network; together they are the unmodified backbone.
 
     Attributes:
-        channels: channels of the features ``[shallow, third stage, last stage]``, strides 8, 16, 32.
+        family: which cut was made (``convnext``, ``resnet``, ``swin``).
+        channels: channels of the features ``[shallow, third stage, last stage]``.
+        strides: image pixels between neighbours of these features: 8, 16, 32, for Swin 16, 16, 32.
+        classifier: the network's own pooling and classifier, None where it was built without classes.
     """
 
-    def __init__(self, shallow: nn.Module, tail: list[nn.Module], channels: list[int]) -> None:
+    classifier: nn.Module | None
+
+    def __init__(self, family: str, parts: Parts, keep_classifier: bool = False) -> None:
         super().__init__()
-        self.shallow = shallow
-        self.tail_stages = nn.ModuleList(tail)
-        self.channels = channels
+        self.family = family
+        self.shallow = parts.shallow
+        self.tail_stages = nn.ModuleList(parts.tail)
+        self.channels, self.strides = parts.channels, parts.strides
+        self.classifier = parts.classifier if keep_classifier else None
 
     def tail(self, shallow_features: Tensor) -> list[Tensor]:
-        """Map shallow features ``(N, channels[0], H/8, W/8)`` to all features that heads read, finest first."""
+        """Map shallow features ``(N, channels[0], h, w)`` to all features that heads read, finest first."""
         features = [shallow_features]
         for stage in self.tail_stages:
             features.append(stage(features[-1]))
         return features
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map normalised images ``(N, 3, H, W)`` to the features of the unmodified backbone."""
+        """Map normalised images ``(N, 3, H, W)``, sides multiples of 32, to the unmodified backbone's features."""
         return self.tail(self.shallow(images))
 
+    def classify(self, features: list[Tensor]) -> Tensor:
+        """Map what :meth:`tail` returns to the logits ``(N, classes)`` of the network's own classifier.
 
-def _cut_convnext(model: Any) -> Backbone:
-    """Cut before stage 2, its own down-sampling stays in the tail (timm layout; paper 5.3.2)."""
-    shallow = nn.Sequential(model.stem, model.stages[0], model.stages[1])
-    channels = [info["num_chs"] for info in model.feature_info][1:]
-    return Backbone(shallow, [model.stages[2], model.stages[3]], channels)
+        Raises:
+            BundleError: the backbone was built without it.
+        """
+        if self.classifier is None:
+            raise BundleError(
+                "this backbone has no classifier; build it with num_classes as its weights have"
+            )
+        logits: Tensor = self.classifier(features[-1])
+        return logits
 
 
-CUTS: dict[str, Callable[[Any], Backbone]] = {"convnext": _cut_convnext}
+def build_backbone(
+    model: str,
+    pretrained: bool = False,
+    checkpoint: Path | str | None = None,
+    num_classes: int = 0,
+    **arguments: Any,
+) -> Backbone:
+    """Build a timm model by name and cut it.
 
-
-def build_backbone(model: str, **arguments: Any) -> Backbone:
-    """Build a timm model by name, without its classifier, and cut it.
+    Args:
+        model: timm's name, with or without a tag: ``swin_s3_tiny_224``, ``resnet50.a1_in1k``.
+        pretrained: fetch timm's weights of that name (the default tag's where none is given).
+        checkpoint: file of weights to load instead, .safetensors or .pth: timm's state dict, classifier and all.
+        num_classes: 0 leaves the classifier out; otherwise it is kept for :meth:`Backbone.classify`.
+        arguments: passed to ``timm.create_model``.
 
     Raises:
-        BundleError: timm does not know the name, or no cut is known for its family.
+        BundleError: timm does not know the name, no cut is known for it, or its weights cannot be had.
     """
-    family = model.split("_")[0]
-    if family not in CUTS:
-        raise BundleError(f"no cut is known for backbone {model!r}: the families are {sorted(CUTS)}")
-    if not timm.is_model(model):
+    family, module = find_cut(model)
+    arguments = {**getattr(module, "BUILD", {}), **arguments, "num_classes": num_classes}
+    network = _fetch(model, arguments) if pretrained else timm.create_model(model, **arguments)
+    if checkpoint is not None:
+        _load(network, Path(checkpoint), model, module.TIMM_FILE)
+    parts = module.cut(network)
+    if parts.strides[0] != module.STRIDE:
         raise BundleError(
-            f"timm {timm.__version__} has no model {model!r}; see timm.list_models('{family}*')"
+            f"{model!r} with {arguments} has shallow features of stride {parts.strides[0]}, expected {module.STRIDE}"
         )
-    return CUTS[family](timm.create_model(model, num_classes=0, **arguments))
+    return Backbone(family, parts, keep_classifier=num_classes > 0)
+
+
+def _fetch(model: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(model, pretrained=True, **arguments)
+    except (OSError, RuntimeError) as err:
+        raise BundleError(
+            f"no pretrained weights for {model!r} ({type(err).__name__}: {err}): check the network connection, "
+            "or download them elsewhere and give the file as checkpoint"
+        ) from err
+
+
+def _load(network: Any, path: Path, model: str, timm_file: str) -> None:
+    """Fill a network from a file, also of the layouts that timm converts; without classes its classifier is dropped."""
+    convert = getattr(importlib.import_module(f"timm.models.{timm_file}"), "checkpoint_filter_fn", None)
+    try:
+        weights = timm.models.load_state_dict(str(path), weights_only=True)
+        weights = convert(weights, network) if convert else weights
+        if not network.num_classes:
+            classifier = f"{network.pretrained_cfg['classifier']}."
+            weights = {name: value for name, value in weights.items() if not name.startswith(classifier)}
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError, SafetensorError) as err:
+        raise BundleError(
+            f"checkpoint {path} cannot be used for {model!r} with {network.num_classes} classes "
+            f"({type(err).__name__}: {err}); expected timm's state dict of this model as .safetensors or .pth"
+        ) from err
 
 
 def freeze(module: nn.Module) -> nn.Module:

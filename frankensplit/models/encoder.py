@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot's only network: three down-sampling residual blocks, stride 8 (paper 5.3.3, Table 6)."""
+"""The robot's only network, stride 8: three down-sampling residual blocks (paper 5.3.3, Table 6), or "nano" without."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTHS = (48, 64)
-CHANNELS = {"s": 48}
+CHANNELS = {"s": 48, "m": 96, "l": 128, "nano": 48}  # of the latent; S, M and L differ in nothing else
 STRIDE = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,23 +40,41 @@ class DownBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Image to latent; 141,696 parameters with 48 channels, with either activation.
+    """Image to latent. Parameters: S 141,696, M 234,768, L 319,856, nano 77,536.
 
     Args:
-        channels: latent channels C (S: 48).
-        act_between: ReLU after the first convolution of each block (see :class:`DownBlock`).
+        size: ``s``, ``m`` or ``l``; or ``nano``, for robots without a GPU: four 3x3 convolutions, a quarter of S's
+            multiply-accumulates.
+        act_between: ReLU after the first convolution of each block (see :class:`DownBlock`); nothing to nano.
     """
 
-    def __init__(self, channels: int = CHANNELS["s"], act_between: bool = True) -> None:
+    def __init__(self, size: str = "s", act_between: bool = True) -> None:
         super().__init__()
-        widths = (3, *WIDTHS, channels)
-        self.blocks = nn.Sequential(*(DownBlock(a, b, act_between) for a, b in pairwise(widths)))
-        self.channels = channels
+        self.channels = CHANNELS[size]
+        self.blocks = _nano(self.channels) if size == "nano" else _blocks(self.channels, act_between)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images ``(N, 3, H, W)`` to latents ``(N, C, H/8, W/8)``, unbounded floats."""
         result: Tensor = self.blocks(x)
         return result
+
+
+def _blocks(channels: int, act_between: bool) -> nn.Sequential:
+    widths = (3, *WIDTHS, channels)
+    return nn.Sequential(*(DownBlock(a, b, act_between) for a, b in pairwise(widths)))
+
+
+def _nano(channels: int) -> nn.Sequential:
+    first, second = WIDTHS
+    return nn.Sequential(
+        nn.Conv2d(3, first, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(second, channels, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, padding=1),
+    )
 
 
 def normalise(images: Tensor) -> Tensor:

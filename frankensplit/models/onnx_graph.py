@@ -43,7 +43,11 @@ def encoder_graph(encoder: Encoder, medians: Tensor) -> onnx.ModelProto:
     return graph.model(encoder.channels)
 
 
-def _block(graph: _Graph, x: str, block: Any) -> str:
+def _block(graph: _Graph, x: str, block: nn.Module) -> str:
+    if isinstance(block, nn.Conv2d):
+        return graph.conv(x, block)
+    if isinstance(block, nn.ReLU):
+        return graph.node("Relu", [x])
     assert isinstance(block, DownBlock)
     y = graph.conv(x, block.conv1)
     y = graph.node("Relu", [y]) if block.act_between else y

@@ -21,6 +21,7 @@ from frankensplit.codec.tables import Tables
 from frankensplit.data.scenes import STREET, Scene, read_scenes
 from frankensplit.edge.runtimes import Runtime, open_runtime
 from frankensplit.geometry import Geometry
+from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.training.recipe import CodecRecipe
@@ -153,7 +154,12 @@ def _write_server(
     (folder / "labels.json").write_text(json.dumps(teacher.labels, indent=1) + "\n", encoding="utf-8")
     return {
         "backbone": teacher.recipe.backbone.model_dump(),
-        "blueprint": recipe.blueprint.model_dump(),
+        "blueprint": {
+            "family": recipe.blueprint.family,
+            "arguments": complete_arguments(
+                recipe.blueprint.family, teacher.task.backbone, recipe.blueprint.arguments
+            ),
+        },
         "heads": list(teacher.task.heads),
     }
 

@@ -67,7 +67,7 @@ class BlueprintSpec(Section):
 class EncoderSpec(Section):
     """The encoder's size and activation."""
 
-    size: Literal["s"] = "s"
+    size: Literal["s", "m", "l", "nano"] = "s"
     act_between: bool = Field(
         True, description="ReLU after both convolutions of a block; false: the published code"
     )

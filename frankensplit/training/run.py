@@ -13,10 +13,11 @@ from frankensplit.data.scenes import STREET, head_labels
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
-from frankensplit.models.blueprints import build_blueprint
-from frankensplit.models.encoder import CHANNELS, Encoder
+from frankensplit.models.blueprints import build_blueprint, complete_arguments
+from frankensplit.models.encoder import Encoder
 from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.heads import build_head
+from frankensplit.models.heads.base import Head
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, load_class_pool, load_scene_pool
 from frankensplit.training.engine import Task, fit, load_weights
@@ -84,7 +85,7 @@ def load_teacher(run: Path) -> Teacher:
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'backbone'")
     labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
-    heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
+    heads = _build_heads(recipe, backbone, labels)
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
     return Teacher(task, recipe, labels)
@@ -109,23 +110,32 @@ def load_codec(run: Path) -> tuple[Distil, CodecRecipe, Teacher]:
 
 def build_distil(recipe: CodecRecipe, teacher: Backbone, channel_weights: torch.Tensor) -> Distil:
     """Build the networks of a codec recipe."""
-    channels = CHANNELS[recipe.encoder.size]
+    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
+    family = recipe.blueprint.family
     blueprint = build_blueprint(
-        recipe.blueprint.family,
-        latent_channels=channels,
+        family,
+        latent_channels=encoder.channels,
         target_channels=teacher.channels[0],
-        **recipe.blueprint.arguments,
+        **complete_arguments(family, teacher, recipe.blueprint.arguments),
     )
     return Distil(
         teacher,
-        Encoder(channels, recipe.encoder.act_between),
-        FactorizedPrior(channels),
+        encoder,
+        FactorizedPrior(encoder.channels),
         blueprint,
         channel_weights,
         recipe.rate.weight,
         recipe.rate.warmup,
         recipe.density_lr,
     )
+
+
+def _build_heads(
+    recipe: BackboneRecipe, backbone: Backbone, labels: dict[str, dict[str, Any]]
+) -> dict[str, Head]:
+    return {
+        name: build_head(name, backbone.channels, labels[name], backbone.strides) for name in recipe.heads
+    }
 
 
 def _classify(recipe: ClassifyRecipe, data_root: Path) -> tuple[Classify, Batches]:
@@ -145,7 +155,7 @@ def _backbone(recipe: BackboneRecipe, runs: Path, data_root: Path) -> tuple[Back
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
     if recipe.init:
         backbone.load_state_dict(load_weights(runs / recipe.init, "backbone.")[0])
-    heads = {name: build_head(name, backbone.channels, labels[name]) for name in recipe.heads}
+    heads = _build_heads(recipe, backbone, labels)
     pools = [load_scene_pool(source, data_root) for source in recipe.data]
     return BackboneWithHeads(backbone, heads, recipe.heads), _batches(recipe, pools, labels)
 

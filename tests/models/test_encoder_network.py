@@ -9,13 +9,24 @@ import pytest
 import torch
 
 from frankensplit.edge.runtimes import open_runtime
+from frankensplit.evaluation.network_cost import macs_of, parameters_of
 from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.onnx_graph import encoder_graph
 
 
+@pytest.mark.parametrize(
+    ("size", "parameters"), [("s", 141_696), ("m", 234_768), ("l", 319_856), ("nano", 77_536)]
+)
 @pytest.mark.parametrize("act_between", [True, False])
-def test_parameters_are_the_papers(act_between):
-    assert sum(p.numel() for p in Encoder(act_between=act_between).parameters()) == 141_696
+def test_parameters_are_the_papers(size, parameters, act_between):
+    assert parameters_of(Encoder(size, act_between)) == parameters
+
+
+def test_nano_has_a_quarter_of_the_multiply_accumulates():
+    image = torch.empty(1, 3, 224, 224, device="meta")
+    macs = {size: macs_of(Encoder(size), image)[0] for size in ("s", "nano")}
+    assert macs["nano"] == 2808 * 224 * 224
+    assert macs["nano"] / macs["s"] < 0.27
 
 
 def test_first_activation_is_what_the_switch_takes_away():
@@ -29,14 +40,14 @@ def test_first_activation_is_what_the_switch_takes_away():
     assert torch.allclose(with_both(image), published(image), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("act_between", [True, False])
+@pytest.mark.parametrize(("kind", "act_between"), [("s", True), ("s", False), ("m", True), ("nano", True)])
 @pytest.mark.parametrize("size", [(32, 32), (96, 160)])
-def test_onnx_symbols_equal_torch(tmp_path, act_between, size):
+def test_onnx_symbols_equal_torch(tmp_path, kind, act_between, size):
     torch.manual_seed(1)
-    encoder = Encoder(act_between=act_between).eval()
+    encoder = Encoder(kind, act_between).eval()
     for parameter in encoder.parameters():
         parameter.data *= 3  # symbols well away from zero
-    medians = torch.linspace(-1.3, 1.3, 48)
+    medians = torch.linspace(-1.3, 1.3, encoder.channels)
     path = tmp_path / "encoder.onnx"
     onnx.save(encoder_graph(encoder, medians), path)
     frame = np.random.default_rng(2).integers(0, 256, (1, *size, 3), np.uint8)
@@ -44,7 +55,8 @@ def test_onnx_symbols_equal_torch(tmp_path, act_between, size):
     with torch.no_grad():
         latent = encoder(normalise(torch.from_numpy(frame).permute(0, 3, 1, 2)))
     exact = (latent - medians.view(1, -1, 1, 1)).numpy()
-    assert symbols.shape == (1, 48, size[0] // 8, size[1] // 8)
+    assert symbols.dtype == np.int32
+    assert symbols.shape == (1, encoder.channels, size[0] // 8, size[1] // 8)
     assert np.abs(symbols).max() > 3
     near_half = np.abs(np.abs(exact - np.floor(exact)) - 0.5) < 1e-3  # float32 sums may fall on either side
     assert (symbols == np.rint(exact))[~near_half].all()

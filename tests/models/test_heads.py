@@ -6,11 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from frankensplit.errors import BundleError
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads import build_head, head_class
 from frankensplit.models.heads.detections import boxes_from_mask
+from frankensplit.models.heads.fusion import Fusion
 from frankensplit.models.heads.presence import present_classes
 
 CHANNELS = [8, 16, 32]
@@ -31,9 +33,9 @@ def mask():
     return mask
 
 
-def _features(height, width):
+def _features(height, width, strides=(8, 16, 32)):
     torch.manual_seed(0)
-    return [torch.randn(1, c, height // s, width // s) for c, s in zip(CHANNELS, (8, 16, 32), strict=True)]
+    return [torch.randn(1, c, height // s, width // s) for c, s in zip(CHANNELS, strides, strict=True)]
 
 
 @pytest.mark.parametrize("name", LABELS)
@@ -52,6 +54,28 @@ def test_loss_falls_when_trained_on_one_mask(name, mask):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_loss_is_for_the_same_targets_whatever_the_finest_stride(name, mask):
+    head = build_head(name, CHANNELS, LABELS[name], (16, 16, 32))
+    batch = {k: torch.from_numpy(v)[None] for k, v in head.targets(mask, LABELS[name]).items()}
+    loss = head.loss(head(_features(*mask.shape, (16, 16, 32))), batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.abs().sum() > 0 for p in head.parameters())
+
+
+def test_fusion_at_stride_8_is_what_bundles_were_trained_with():
+    torch.manual_seed(1)
+    fusion = Fusion(CHANNELS, 6, (8, 16, 32))
+    features = _features(64, 96)
+    merged = fusion.context(features[2].mean((2, 3), keepdim=True))
+    for lateral, feature in reversed(list(zip(fusion.lateral, features, strict=True))):
+        y = lateral(feature)
+        merged = y + F.interpolate(merged, size=y.shape[-2:], mode="bilinear", align_corners=False)
+    expected = torch.relu(merged + fusion.project(fusion.mix(fusion.depthwise(merged))))
+    assert torch.equal(fusion(features), expected)
 
 
 def test_perfect_centres_give_the_boxes_back(mask):

@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """ConvNeXt blueprint: restoration, transformation and shortcut, twice, at the latent's resolution (paper 5.3.3).
 
-The paper gives no layout for this family; this one mirrors its Swin blueprint, with ConvNeXt blocks.
+The paper gives no layout for this family; this one mirrors its Swin blueprint, with ConvNeXt blocks and no merging.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.models.backbone import Backbone
+from frankensplit.models.blueprints._restoration import Restoration
 from frankensplit.models.timm_import import timm
 
+STRIDE = 8
 LAYER_SCALE = 0.1  # timm's 1e-6 learns next to nothing in short runs
-
-
-class Restoration(nn.Module):
-    """Target-agnostic residual block: two 3x3 convolutions and a 1x1 skip, stride 1."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, outputs, 1)
-        self.act = nn.LeakyReLU(0.01)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, inputs, h, w)`` to ``(N, outputs, h, w)``."""
-        result: Tensor = self.act(self.conv2(self.act(self.conv1(x)))) + self.skip(x)
-        return result
 
 
 class Transformation(nn.Module):
@@ -74,3 +62,9 @@ class Blueprint(nn.Module):
         """Map ``(N, latent_channels, h, w)`` to ``(N, target_channels, h, w)``."""
         result: Tensor = self.out(self.stages(latent))
         return result
+
+
+def default_arguments(backbone: Backbone) -> dict[str, Any]:
+    """Return the widths of the backbone's own first two stages, and as many blocks as paper's Table 5 has room for."""
+    target = backbone.channels[0]
+    return {"widths": [max(64, target // 2), max(96, target)], "depths": [3, 3 if target < 256 else 2]}

@@ -14,19 +14,24 @@ from torch import Tensor, nn
 from frankensplit.geometry import Geometry
 from frankensplit.results import Result
 
+STRIDES = (8, 16, 32)  # of the features of most families; Swin's begin with 16
+
 
 class Head(nn.Module, ABC):
     """One task.
 
     Args:
-        channels: channels of the features, finest (stride 8) first.
+        channels: channels of the features, finest first.
         labels: the head's entry of ``labels.json``: ``classes`` and what else the task needs.
+        strides: image pixels between neighbours of each feature.
     """
 
     kind: ClassVar[str]  # "mask", "boxes" or "classes": which result it gives
     threshold: float = 0.0  # score from which a result counts; published with the labels
 
-    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
+    def __init__(
+        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
+    ) -> None:
         super().__init__()
         self.classes: list[str] = list(labels["classes"])
         self.labels = labels

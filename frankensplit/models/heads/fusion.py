@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merge the features of all strides at the finest one: what dense heads begin with."""
+"""Merge the features of all strides at stride 8: what dense heads begin with."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+STRIDE = 8
+
 
 class Fusion(nn.Module):
-    """Project each feature to one width, add them at stride 8 with the image's mean, mix by a ConvNeXt-like block."""
+    """Project each feature to one width, add them at stride 8 with the image's mean, mix by a ConvNeXt-like block.
 
-    def __init__(self, channels: Sequence[int], width: int) -> None:
+    Where the finest feature is coarser than stride 8, the sum is enlarged before it is mixed.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int, strides: Sequence[int]) -> None:
         super().__init__()
+        self.enlarge = strides[0] / STRIDE
         self.lateral = nn.ModuleList(
             nn.Sequential(nn.GroupNorm(1, inputs), nn.Conv2d(inputs, width, 1)) for inputs in channels
         )
@@ -29,5 +35,7 @@ class Fusion(nn.Module):
         for lateral, feature in zip(reversed(self.lateral), reversed(features), strict=True):
             y = lateral(feature)
             merged = y + F.interpolate(merged, size=y.shape[-2:], mode="bilinear", align_corners=False)
+        if self.enlarge != 1:
+            merged = F.interpolate(merged, scale_factor=self.enlarge, mode="bilinear", align_corners=False)
         result: Tensor = merged + self.project(self.mix(self.depthwise(merged)))
         return torch.relu(result)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.base import STRIDES, Head
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import MaskResult
 
@@ -24,13 +24,15 @@ MAX_CLASS_WEIGHT = 6.0
 
 
 class Segmentation(Head):
-    """Logits at stride 4 from features of strides 8, 16, 32; cross entropy weighted against class frequency."""
+    """Logits at stride 4 from features of all strides; cross entropy weighted against class frequency."""
 
     kind = "mask"
 
-    def __init__(self, channels: Sequence[int], labels: dict[str, Any]) -> None:
-        super().__init__(channels, labels)
-        self.fusion = Fusion(channels, WIDTH)
+    def __init__(
+        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
+    ) -> None:
+        super().__init__(channels, labels, strides)
+        self.fusion = Fusion(channels, WIDTH, strides)
         self.grow = nn.Conv2d(WIDTH, 4 * FINE, 3, padding=1)
         self.refine = nn.Conv2d(FINE, FINE, 3, padding=1)
         self.classify = nn.Conv2d(FINE, len(self.classes), 1)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the networks of a family are cut. One file a family; the family is the file's name.
+
+A file says which file of timm its networks come from (``TIMM_FILE``), the stride of the shallow features (``STRIDE``),
+and gives ``cut(network)``, which takes a timm network apart without changing a weight.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from frankensplit.errors import BundleError
+from frankensplit.models.timm_import import timm
+
+
+def families() -> list[str]:
+    """Return the names of all families."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find_cut(model: str) -> tuple[str, Any]:
+    """Return the family of a timm model and the module that cuts it.
+
+    Raises:
+        BundleError: timm does not know the name, or no cut is known for it.
+    """
+    if not timm.is_model(model):
+        family = next((name for name in families() if model.startswith(name)), "")
+        raise BundleError(
+            f"timm {timm.__version__} has no model {model!r}; see timm.list_models('{family}*')"
+        )
+    for family in families():
+        module = importlib.import_module(f"{__name__}.{family}")
+        if timm.models.is_model_in_modules(model, [module.TIMM_FILE]):
+            return family, module
+    raise BundleError(
+        f"no cut is known for backbone {model!r}: the families are {families()}; "
+        "a new family is one file in frankensplit/models/cuts"
+    )
