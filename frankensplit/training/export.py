@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -165,7 +164,10 @@ def _write_server(
 
 
 def _half(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.to(torch.float16).contiguous() for name, value in module.state_dict().items()}
+    state = module.state_dict().items()
+    return {
+        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state
+    }
 
 
 def _card(card: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from frankensplit.models.heads.fusion import Fusion
 from frankensplit.models.heads.presence import present_classes
 
 CHANNELS = [8, 16, 32]
+STRIDES = (8, 16, 32)
 CLASSES = [f"class{i}" for i in range(11)]
 LABELS = {
     "segmentation": {"classes": CLASSES, "ignore": 11, "frequency": [0.1] * 11},
@@ -33,7 +34,7 @@ def mask():
     return mask
 
 
-def _features(height, width, strides=(8, 16, 32)):
+def _features(height, width, strides=STRIDES):
     torch.manual_seed(0)
     return [torch.randn(1, c, height // s, width // s) for c, s in zip(CHANNELS, strides, strict=True)]
 
@@ -41,7 +42,7 @@ def _features(height, width, strides=(8, 16, 32)):
 @pytest.mark.parametrize("name", LABELS)
 def test_loss_falls_when_trained_on_one_mask(name, mask):
     torch.manual_seed(0)
-    head = build_head(name, CHANNELS, LABELS[name])
+    head = build_head(name, CHANNELS, LABELS[name], STRIDES)
     features = _features(*mask.shape)
     targets = head.targets(mask, LABELS[name])
     batch = {key: torch.from_numpy(value)[None] for key, value in targets.items()}
@@ -68,7 +69,7 @@ def test_loss_is_for_the_same_targets_whatever_the_finest_stride(name, mask):
 
 def test_fusion_at_stride_8_is_what_bundles_were_trained_with():
     torch.manual_seed(1)
-    fusion = Fusion(CHANNELS, 6, (8, 16, 32))
+    fusion = Fusion(CHANNELS, 6, STRIDES)
     features = _features(64, 96)
     merged = fusion.context(features[2].mean((2, 3), keepdim=True))
     for lateral, feature in reversed(list(zip(fusion.lateral, features, strict=True))):
@@ -79,7 +80,7 @@ def test_fusion_at_stride_8_is_what_bundles_were_trained_with():
 
 
 def test_perfect_centres_give_the_boxes_back(mask):
-    head = build_head("detections", CHANNELS, LABELS["detections"])
+    head = build_head("detections", CHANNELS, LABELS["detections"], STRIDES)
     targets = head.targets(mask, LABELS["detections"])
     heat = torch.from_numpy(targets["heat"])[None].clamp(1e-4, 1 - 1e-4).logit()
     sides = torch.from_numpy(targets["sides"])[None]
@@ -108,7 +109,7 @@ def test_presence_counts_half_a_percent():
 
 
 def test_mask_comes_back_in_source_pixels():
-    head = build_head("segmentation", CHANNELS, LABELS["segmentation"])
+    head = build_head("segmentation", CHANNELS, LABELS["segmentation"], STRIDES)
     geometry = Geometry(720, 1280, 360, 480)
     raw = torch.zeros(1, 11, geometry.padded_height // 4, geometry.padded_width // 4)
     raw[:, 2] = 1
@@ -120,4 +121,4 @@ def test_mask_comes_back_in_source_pixels():
 
 def test_unknown_head_names_the_known():
     with pytest.raises(BundleError, match=r"depth.*segmentation"):
-        build_head("depth", CHANNELS, {})
+        build_head("depth", CHANNELS, {}, STRIDES)

@@ -476,7 +476,7 @@ def test_backbone_run_is_opened_by_its_folder(bundle_path, tmp_path):
         "schedule": {"steps": 1, "lr": 1e-3},
     }
     backbone = build_backbone("convnext_atto")
-    head = build_head("segmentation", backbone.channels, labels["segmentation"])
+    head = build_head("segmentation", backbone.channels, labels["segmentation"], backbone.strides)
     task = BackboneWithHeads(backbone, {"segmentation": head}, {"segmentation": 1.0})
     torch.save({"recipe": recipe, "task": task.state_dict(), "average": None}, tmp_path / "checkpoint.pt")
     (tmp_path / "labels.json").write_text(json.dumps(labels))

@@ -87,4 +87,5 @@ class Blueprint(nn.Module):
 def default_arguments(backbone: Backbone) -> dict[str, Any]:
     """Return the widths of the backbone's own first two stages; for its 96 and 192 this is the published blueprint."""
     width = backbone.channels[0] // 4
-    return {"widths": [width, 2 * width], "heads": [width // 32, 4 * max(1, width // 96)], "depths": [2, 2]}
+    heads = [max(1, width // 32), 4 * max(1, width // 96)]
+    return {"widths": [width, 2 * width], "heads": heads, "depths": [2, 2]}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from frankensplit.errors import BundleError
-from frankensplit.models.heads.base import STRIDES, Head
+from frankensplit.models.heads.base import Head
 
 
 def head_class(name: str) -> type[Head]:
@@ -29,8 +29,6 @@ def head_class(name: str) -> type[Head]:
     return found
 
 
-def build_head(
-    name: str, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
-) -> Head:
+def build_head(name: str, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> Head:
     """Build a head for features of these channels and strides and the label set of its entry in ``labels.json``."""
     return head_class(name)(channels, labels, strides)

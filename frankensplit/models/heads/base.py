@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from frankensplit.geometry import Geometry
 from frankensplit.results import Result
 
-STRIDES = (8, 16, 32)  # of the features of most families; Swin's begin with 16
-
 
 class Head(nn.Module, ABC):
     """One task.
@@ -23,15 +21,13 @@ class Head(nn.Module, ABC):
     Args:
         channels: channels of the features, finest first.
         labels: the head's entry of ``labels.json``: ``classes`` and what else the task needs.
-        strides: image pixels between neighbours of each feature.
+        strides: image pixels between neighbours of each feature: 8, 16, 32 in most families, 16, 16, 32 in Swin.
     """
 
     kind: ClassVar[str]  # "mask", "boxes" or "classes": which result it gives
     threshold: float = 0.0  # score from which a result counts; published with the labels
 
-    def __init__(
-        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
-    ) -> None:
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> None:
         super().__init__()
         self.classes: list[str] = list(labels["classes"])
         self.labels = labels

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import STRIDES, Head
+from frankensplit.models.heads.base import Head
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import BoxesResult
 
@@ -50,9 +50,7 @@ class Detections(Head):
     kind = "boxes"
     threshold = 0.3
 
-    def __init__(
-        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
-    ) -> None:
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> None:
         super().__init__(channels, labels, strides)
         self.fusion = Fusion(channels, WIDTH, strides)
         self.tower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import STRIDES, Head
+from frankensplit.models.heads.base import Head
 from frankensplit.results import ClassesResult
 
 MIN_SHARE = 0.005
@@ -32,9 +32,7 @@ class Presence(Head):
     kind = "classes"
     threshold = 0.5
 
-    def __init__(
-        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
-    ) -> None:
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> None:
         super().__init__(channels, labels, strides)
         self.project = nn.ModuleList(
             nn.Sequential(nn.GroupNorm(1, inputs), nn.Conv2d(inputs, WIDTH, 1), nn.GELU())

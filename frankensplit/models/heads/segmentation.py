@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import STRIDES, Head
+from frankensplit.models.heads.base import Head
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import MaskResult
 
@@ -28,9 +28,7 @@ class Segmentation(Head):
 
     kind = "mask"
 
-    def __init__(
-        self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int] = STRIDES
-    ) -> None:
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> None:
         super().__init__(channels, labels, strides)
         self.fusion = Fusion(channels, WIDTH, strides)
         self.grow = nn.Conv2d(WIDTH, 4 * FINE, 3, padding=1)
