@@ -229,8 +229,8 @@ def test_every_plot_is_there_for_light_and_dark(page):
     light = [shade(a["srcset"]) for tag, a in page.tags if tag == "source" and "dark" not in a["media"]]
     light += [shade(a["src"]) for tag, a in page.tags if tag == "img"]
     assert (
-        len(dark) == len(light) == 2 + 2 + 2 + 6
-    )  # headline, links, network in two widths, six heads in one
+        len(dark) == len(light) == 2 + 2 + 2 + 4
+    )  # headline, links, network in two widths, four heads in one
     assert {ground for _, ground in dark} == {(20, 23, 27)}
     assert {ground for _, ground in light} == {(255, 255, 255)}
 
