@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
 def _table5(console: Console, out: str | None) -> int:
     from rich.table import Table
 
-    from frankensplit.benchmarks.table5 import keeps_to_paper, measure_table5
+    from frankensplit.evaluation.table5 import keeps_to_paper, measure_table5
 
     result = measure_table5()
     table = Table(title="parameters added and time taken by blueprints (paper's Table 5)")

@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from frankensplit.benchmarks.table5 import (
+from frankensplit.bundle import Bundle
+from frankensplit.errors import BundleError
+from frankensplit.evaluation.network_cost import parameters_of
+from frankensplit.evaluation.table5 import (
     CLASSES,
     PAPER_PERCENT,
     PRIOR_PARAMETERS,
     default_blueprint,
     overhead_percent,
 )
-from frankensplit.bundle import Bundle
-from frankensplit.errors import BundleError
-from frankensplit.evaluation.network_cost import parameters_of
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
 from frankensplit.models.cuts import find_cut

@@ -8,8 +8,8 @@ import json
 import pytest
 import torch
 
-from frankensplit.benchmarks import table5
 from frankensplit.cli import main
+from frankensplit.evaluation import table5
 
 
 @pytest.fixture

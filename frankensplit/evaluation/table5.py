@@ -6,18 +6,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from frankensplit.benchmarks.interleave import interleave, middle
 from frankensplit.evaluation.network_cost import parameters_of
 from frankensplit.evaluation.provenance import provenance
 from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
 from frankensplit.models.encoder import STRIDE, Encoder
 from frankensplit.models.placement import place
+from frankensplit.progress import track
 
 PAPER_PERCENT = {
     "swin_s3_tiny_224": 2.51,
@@ -98,19 +99,19 @@ def _times(
 ) -> tuple[float, float]:
     """Return the median milliseconds of both on the processor, for one image and its latent."""
     latent, image = torch.randn(1, channels, SIZE // STRIDE, SIZE // STRIDE), torch.randn(1, 3, SIZE, SIZE)
-    subjects = [
-        (place(module.eval(), "cpu"), x.contiguous(memory_format=torch.channels_last))
-        for module, x in ((blueprint, latent), (shallow, image))
+    for module in (blueprint, shallow):
+        place(module.eval(), "cpu")
+    pairs = [
+        (_milliseconds(blueprint, latent), _milliseconds(shallow, image))
+        for _ in track(range(rounds + 1), what, rounds + 1)
     ]
-    samples = interleave(subjects, range(rounds), _milliseconds, budget_s=60.0, what=what)
-    decoder_ms, head_ms = (middle(taken) for taken in samples)
-    assert decoder_ms is not None and head_ms is not None
-    return decoder_ms, head_ms
+    decoder, head = zip(*pairs[1:], strict=True)  # the first warms up
+    return median(decoder), median(head)
 
 
 @torch.inference_mode()
-def _milliseconds(subject: tuple[nn.Module, Tensor], _round: int) -> float:
-    module, x = subject
+def _milliseconds(module: nn.Module, x: Tensor) -> float:
+    x = x.contiguous(memory_format=torch.channels_last)
     start = time.thread_time()  # of the processor: what else runs on the machine does not count
     module(x)
     return (time.thread_time() - start) * 1e3
