@@ -20,6 +20,9 @@ class SenderParameters:
     quality: int = parameter(0, "Quality of a rival codec", limits=(-1000, 1000))
     frames: str = parameter("frames.npy", "The camera's frames: uint8 (N, H, W, 3) as a .npy file")
     rate_hz: float = parameter(4.0, "Frames a second", limits=(0.1, 1000.0))
+    recorded_hz: float = parameter(
+        15.0, "Rate at which the frames were taken, which is what coders are told", limits=(0.1, 1000.0)
+    )
     count: int = parameter(
         10, "Frames of one round; the frames begin again after the last", limits=(1, 10**6)
     )
@@ -34,7 +37,9 @@ class ReceiverParameters:
     bundle: str = parameter("street", BUNDLE)
     codec: str = parameter("raw", CODEC)
     quality: int = parameter(0, "Quality of a rival codec", limits=(-1000, 1000))
-    rate_hz: float = parameter(4.0, "Frames a second", limits=(0.1, 1000.0))
+    recorded_hz: float = parameter(
+        15.0, "Rate at which the frames were taken, which is what coders are told", limits=(0.1, 1000.0)
+    )
     head: str = parameter("segmentation", "Head whose masks are kept")
     height: int = parameter(360, "Height of the camera's frames [pixels]", limits=(1, 65535))
     width: int = parameter(480, "Width of the camera's frames [pixels]", limits=(1, 65535))

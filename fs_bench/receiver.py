@@ -76,7 +76,7 @@ class ReceiverNode(Node):
 
     def _coder_of(self, round_name: str) -> Coder:
         if self._coder is None or self._round != round_name:
-            options = Options(rate_hz=self._chosen.rate_hz)
+            options = Options(rate_hz=self._chosen.recorded_hz)
             self._round, self._coder = round_name, self._rival.open_coder(self._chosen.quality, options)
         return self._coder
 

@@ -18,6 +18,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -35,14 +36,21 @@ from fs_msgs.msg import CompressedLatent
 
 SECOND_NS = 1_000_000_000
 LINGER_S = 1.0  # for the edge node's last packet
+SETTLE_S = 1.0  # the far side of a match may be a moment later
+RESTART_S = 5.0  # of a warm-up whose first packet, without which a stream cannot be decoded, did not arrive
 POLL_S = 0.05
 
 
 class Outlet(ABC):
-    """Sends frames and knows the payload of each by its stamp."""
+    """Sends frames by a publisher and knows the payload of each by its stamp."""
 
-    def __init__(self) -> None:
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
         self.payload_bytes: dict[int, int] = {}
+
+    def matched(self) -> bool:
+        """Tell whether somebody listens."""
+        return self._publisher.get_subscription_count() > 0
 
     def restart(self) -> None:
         """Begin a stream."""
@@ -57,8 +65,7 @@ class RawOutlet(Outlet):
     """Raw images to the far end."""
 
     def __init__(self, node: Node) -> None:
-        super().__init__()
-        self._publisher = node.create_publisher(Image, "image", keep_last("best_effort", 1))
+        super().__init__(node.create_publisher(Image, "image", keep_last("best_effort", 1)))
 
     def send(self, header: Header, rgb: NDArray[np.uint8]) -> None:
         """Publish the image."""
@@ -85,12 +92,11 @@ class CoderOutlet(Outlet):
     """Packets of a rival codec, which codes the frame at the size that the network sees."""
 
     def __init__(self, node: Node, chosen: SenderParameters) -> None:
-        super().__init__()
         self._codec, self._rival = Codec.open(chosen.bundle), load_rival(chosen.codec)
-        self._quality, self._options = chosen.quality, Options(rate_hz=chosen.rate_hz)
-        self._format = chosen.codec.partition("-")[0]
         qos = keep_last("best_effort", depth_of(self._rival))
-        self._publisher = node.create_publisher(CompressedImage, "stream", qos)
+        super().__init__(node.create_publisher(CompressedImage, "stream", qos))
+        self._quality, self._options = chosen.quality, Options(rate_hz=chosen.recorded_hz)
+        self._format = chosen.codec.partition("-")[0]
 
     def restart(self) -> None:
         """Begin a stream."""
@@ -142,13 +148,18 @@ class SenderNode(Node):
 
     def _warm_up(self, number: int) -> int:
         """Send the first frame until the round's start is known; return it."""
-        while not may_warm_up(self._folder, number) and not self._closing.wait(POLL_S):
-            pass
-        self._outlet.restart()
+        while not (may_warm_up(self._folder, number) and self._outlet.matched()):
+            if self._closing.wait(POLL_S):
+                return 0
+        self._closing.wait(SETTLE_S)
+        restart_s = 0.0
         while not self._closing.is_set():
             start_ns = round_start_ns(self._folder, number)
             if start_ns is not None:
                 return start_ns
+            if time.monotonic() >= restart_s:
+                self._outlet.restart()
+                restart_s = time.monotonic() + RESTART_S
             self._send(number, time.time_ns(), 0)
             self._closing.wait(self._period_ns / SECOND_NS)
         return 0

@@ -44,6 +44,8 @@ class Setup:
         head: the head whose masks count.
         frames: the camera's frames, uint8 ``(N, H, W, 3)``; they begin again after the last.
         rate_hz: the camera's rate.
+        recorded_hz: the rate at which the frames were taken, which is what coders are told, so that a quality means
+            the same here as in an evaluation.
         count: frames of one round.
         device: torch device of the server.
         folder: for files between the processes, and their logs.
@@ -53,6 +55,7 @@ class Setup:
     head: str
     frames: NDArray[np.uint8]
     rate_hz: float
+    recorded_hz: float
     count: int
     device: str
     folder: Path
@@ -144,7 +147,7 @@ def _start(
     processes: LinkProcesses, setup: Setup, folder: Path, codec: str, quality: int, rounds: int
 ) -> None:
     bundle = {"bundle": str(setup.bundle.path)}
-    stream = {"codec": codec, "quality": str(quality), "rate_hz": str(setup.rate_hz)}
+    stream = {"codec": codec, "quality": str(quality), "recorded_hz": str(setup.recorded_hz)}
     masks = str(folder / "masks")
     if codec == FRANKENSPLIT:
         processes.start_at(ROBOT, EDGE, **bundle)
@@ -157,8 +160,8 @@ def _start(
     processes.wait_ready()
     frames = folder / "frames.npy"
     np.save(frames, setup.frames)
-    played = {"frames": str(frames), "count": str(setup.count), "rounds": str(rounds)}
-    processes.start_at(ROBOT, SENDER, **bundle, **stream, **played, folder=str(folder))
+    played = {"rate_hz": str(setup.rate_hz), "count": str(setup.count), "rounds": str(rounds)}
+    processes.start_at(ROBOT, SENDER, **bundle, **stream, **played, frames=str(frames), folder=str(folder))
 
 
 def _round(

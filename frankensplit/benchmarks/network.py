@@ -184,11 +184,13 @@ class Scene:
         unmodified = [predictor.predict_image(rgb, [head]).results[head] for rgb in pictures]
         self.truths = _truths(head, labels, [frame.mask for frame in shown], unmodified)
         self.truth_name = "unmodified backbone" if self.truths is unmodified else "labels"
-        self.recorded_hz = frames.rate_hz
+        self.recorded_hz = frames.rate_hz or args.rate
         self.metric: HeadMetric = metric_for("mask", labels)
         pairs = [(unmodified[at % len(shown)], self.truths[at % len(shown)]) for at in range(count)]
         self.unmodified = self.metric.value([self.metric.frame(*pair) for pair in pairs])
-        self.setup: Setup = Setup(bundle, head, np.stack(pictures), args.rate, count, args.device, folder)
+        self.setup: Setup = Setup(
+            bundle, head, np.stack(pictures), args.rate, self.recorded_hz, count, args.device, folder
+        )
 
     def row(self, stream: Stream, outcome: Outcome) -> dict[str, Any]:
         """Return the figures of one stream at one loss."""
@@ -292,12 +294,12 @@ def _open(args: argparse.Namespace, labels: dict[str, Any], count: int) -> Frame
     return open_frames(args.data, args.data_root, labels["classes"], ignore=labels["ignore"], limit=count)
 
 
-def _pace(recorded_hz: float | None, rate_hz: float) -> list[str]:
-    if recorded_hz is None or recorded_hz <= rate_hz:
+def _pace(recorded_hz: float, rate_hz: float) -> list[str]:
+    if recorded_hz <= rate_hz:
         return []
     return [
         f"Frames of {recorded_hz:g} Hz are shown at {rate_hz:g} Hz: things move {recorded_hz / rate_hz:.1f} times "
-        "slower than they did, so that predictions stay good for longer and P-frames are small."
+        "slower than they did, so that predictions stay good for longer. Video codecs are told the former rate."
     ]
 
 
@@ -361,7 +363,7 @@ def _print(result: dict[str, Any]) -> None:
     )
     print_table(title, ["stream", *COLUMNS.values()], rows)
     for name, reason in result["not_measured"].items():
-        console.print(f"{name} not measured: {reason}")
+        console.print(f"{name} not measured: {reason}", markup=False)
 
 
 def _positive(text: str) -> float:

@@ -75,6 +75,27 @@ def test_says_what_a_tool_complains_of(monkeypatch, tmp_path) -> None:
     assert "`ip netns list` failed: Operation not permitted" in str(why_not())
 
 
+def test_netem_delays_and_loses_where_nftables_is_missing(monkeypatch, tmp_path) -> None:
+    """Few kernels lack nftables and have netem, so only the commands are looked at."""
+    said: list[str] = []
+
+    def pretend(*command: str) -> str:
+        said.append(" ".join(command))
+        return '[{"operstate": "UP"}]' if "show" in command else ""
+
+    monkeypatch.setattr(namespaces, "_run", pretend)
+    monkeypatch.setattr(namespaces, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(namespaces.shutil, "which", lambda tool: None)
+    with LossyLink(12.0, delay_ms=30.0) as link:
+        link.set_loss(5.0)
+
+    robot = f"tc -n {link.namespaces[ROBOT]} qdisc"
+    assert f"{robot} add dev link0 root handle 1: tbf rate 12000000bit burst 15000 limit 524288" in said
+    assert f"{robot} add dev link0 parent 1:1 handle 10: netem delay 30.0ms loss 0.0%" in said
+    assert f"{robot} change dev link0 parent 1:1 handle 10: netem delay 30.0ms loss 5.0%" in said
+    assert not any("nft" in command for command in said)
+
+
 @needs_links
 def test_all_is_gone_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), LossyLink(1.0) as link:
