@@ -10,7 +10,7 @@ import pytest
 
 from frankensplit.cli import VERBS
 
-PAGES = ["README.md", "docs/evaluation.md", "docs/formats.md"]
+PAGES = ["README.md", "docs/evaluation.md", "docs/formats.md", "docs/method.md"]
 
 
 @pytest.fixture(params=PAGES)

@@ -12,6 +12,11 @@ from frankensplit.cli.common import add_data_root, add_device, add_runs, positiv
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("recipe", type=Path, help="YAML file, see recipes/")
+    parser.add_argument(
+        "--encoder-from",
+        metavar="BUNDLE",
+        help="keep the encoder and tables of this bundle or codec as they are, and train only a blueprint for it",
+    )
     parser.add_argument("--threads", type=positive_int, help="CPU threads (default: all)")
     add_data_root(parser)
     add_runs(parser)
@@ -27,6 +32,6 @@ def main(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    run = train(load_recipe(args.recipe), args.runs, args.data_root, args.device)
+    run = train(load_recipe(args.recipe, args.encoder_from), args.runs, args.data_root, args.device)
     print(f"trained: {run}")
     return 0

@@ -22,6 +22,7 @@ from frankensplit.evaluation.metrics import HeadMetric, metric_for
 from frankensplit.evaluation.records import FrameRecord
 from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_names
 from frankensplit.models.heads import head_class
+from frankensplit.progress import track
 
 Records = Mapping[Setting, Sequence[FrameRecord]]
 OUR_QUALITY = 0
@@ -129,10 +130,10 @@ def _skipped(frames: Frames, used: int) -> dict[str, str]:
 def _head(name: str, metric: HeadMetric, records: Records) -> dict[str, Any]:
     unmodified = [record.statistics[name] for record in records[Setting(UNMODIFIED)]]
     value = metric.value(unmodified)
+    coded = [(setting, measured) for setting, measured in records.items() if setting.codec != UNMODIFIED]
     rows = [
         _row(name, metric, setting, measured, records[Setting(UNMODIFIED)], value)
-        for setting, measured in records.items()
-        if setting.codec != UNMODIFIED
+        for setting, measured in track(coded, f"figures of {name}", len(coded))
     ]
     curves: dict[str, list[Row]] = {}
     for row in rows:

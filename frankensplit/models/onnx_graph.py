@@ -7,14 +7,17 @@ has: Cast, Transpose, Sub, Mul, Conv, Relu, Add, Round, Clip (opset 17, IR 8, wh
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from frankensplit.errors import BundleError
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
 
 SYMBOL_LIMIT = 2.0**20  # exact in float32, far inside the coder's range
@@ -41,6 +44,37 @@ def encoder_graph(encoder: Encoder, medians: Tensor) -> onnx.ModelProto:
     y = graph.node("Clip", [y, graph.constant(-SYMBOL_LIMIT), graph.constant(SYMBOL_LIMIT)])
     graph.node("Cast", [y], output="symbols", to=TensorProto.INT32)
     return graph.model(encoder.channels)
+
+
+def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
+    """Return the encoder of such a graph as a network, and the medians that it subtracts, float ``(C,)``.
+
+    Args:
+        path: ``encoder.onnx`` of a codec.
+        size: the encoder's size, as ``codec.json`` names it.
+
+    Raises:
+        BundleError: the graph is of another network.
+    """
+    graph = onnx.load(path).graph
+    constants = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
+    kinds = [node.op_type for node in graph.node]
+    between = kinds[kinds.index("Conv") + 1] == "Relu"
+    encoder = Encoder(size, between)
+    convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
+    nodes = [node for node in graph.node if node.op_type == "Conv"]
+    if len(nodes) != len(convolutions) or kinds.count("Sub") != 2:
+        raise BundleError(
+            f"{path} has {len(nodes)} convolutions, an encoder of size {size!r} {len(convolutions)}"
+        )
+    try:
+        for module, node in zip(convolutions, nodes, strict=True):
+            weight, bias = (constants[name] for name in node.input[1:])
+            module.load_state_dict({"weight": weight, "bias": bias})
+    except (KeyError, RuntimeError, ValueError) as err:
+        raise BundleError(f"{path} is no encoder of size {size!r}: {err}") from err
+    last = next(node for node in reversed(graph.node) if node.op_type == "Sub")
+    return encoder, constants[last.input[1]].flatten()
 
 
 def _block(graph: _Graph, x: str, block: nn.Module) -> str:

@@ -27,7 +27,8 @@ from frankensplit.report.plots import (
 )
 from frankensplit.report.read import OURS, Head, Row
 
-MOST_LOST = 10.0  # points; what lies beyond is cut off
+MOST_LOST = 10.0  # points; what lies beyond is cut off, unless ours does
+ROOM = 1.5  # times our loss
 LEAST_LOST = -1.0
 LINEAR_TO = 1.0  # points; logarithmic above
 FAR = 6.0  # a lower bound that is this many times further left stays off the axis
@@ -39,7 +40,7 @@ HEADING = "kB for our loss"
 def loss_figure(head: Head, rate_hz: float | None, style: Style) -> Figure:
     """Draw points lost against bytes a frame, all codecs of a head."""
     figure, axes = _frame(head, style, 3.4 if style.wide else 3.0)
-    low, high = _bytes_range([row for row in head.rows if row.loss_points <= MOST_LOST] or head.rows)
+    low, high = _bytes_range([row for row in head.rows if row.loss_points <= most_lost(head)] or head.rows)
     bytes_axis(axes, low, high)
     _loss_axis(axes, head)
     for codec in reversed(head.codecs):
@@ -67,7 +68,7 @@ def loss_figure(head: Head, rate_hz: float | None, style: Style) -> Figure:
 def accuracy_figure(head: Head, style: Style) -> Figure:
     """Draw a head's metric against bytes a frame, with the unmodified backbone and the lower bound."""
     figure, axes = _frame(head, style, 2.6)
-    bottom = head.unmodified - MOST_LOST
+    bottom = head.unmodified - most_lost(head)
     shown = [row for row in head.rows if row.value >= bottom] or head.rows
     low, high = _bytes_range(shown)
     bound = head.prediction_bytes
@@ -102,9 +103,14 @@ def accuracy_figure(head: Head, style: Style) -> Figure:
     return figure
 
 
+def most_lost(head: Head) -> float:
+    """Return the points at which a head's plots end: far enough to show us."""
+    return max(MOST_LOST, math.ceil(ROOM * head.ours.loss_points))
+
+
 def outside(head: Head) -> int:
     """Return how many settings lie beyond the loss axis."""
-    return sum(not LEAST_LOST <= row.loss_points <= MOST_LOST for row in head.rows)
+    return sum(not LEAST_LOST <= row.loss_points <= most_lost(head) for row in head.rows)
 
 
 def _frame(head: Head, style: Style, plot_height: float) -> tuple[Figure, Axes]:
@@ -209,8 +215,8 @@ def _loss_axis(axes: Axes, head: Head) -> None:
     """Make y linear to one point, where decisions fall, and logarithmic above."""
     axes.set_yscale("symlog", linthresh=LINEAR_TO, linscale=1.0)
     lowest = min((row.ci95[0] if row.ci95 else row.loss_points) for row in head.rows)
-    axes.set_ylim(max(LEAST_LOST, min(-0.25, math.floor(lowest * 4) / 4)), MOST_LOST)
-    axes.yaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.4, 1, 2, 3, 5, 10]))
+    axes.set_ylim(max(LEAST_LOST, min(-0.25, math.floor(lowest * 4) / 4)), most_lost(head))
+    axes.yaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.4, 1, 2, 3, 5, 10, 20, 50]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", MINUS)))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from frankensplit.report.codecs import look_of
-from frankensplit.report.curves import LINEAR_TO, MOST_LOST, outside
+from frankensplit.report.curves import LINEAR_TO, most_lost, outside
 from frankensplit.report.numbers import digits, interval, points, size
 from frankensplit.report.read import Head, Measured
 
@@ -137,7 +137,7 @@ def headline_caption(one: Measured, head: Head) -> str:
     cut = outside(head)
     return (
         f"{head.name.capitalize()} on {one.data}. Lower left is better. The scale of points lost is linear to "
-        f"{LINEAR_TO:g} and logarithmic above, and ends at {MOST_LOST:g}: {cut or 'no'} "
+        f"{LINEAR_TO:g} and logarithmic above, and ends at {most_lost(head):g}: {cut or 'no'} "
         f"setting{' lies' if cut == 1 else 's lie'} outside. {bars(one)} Solid and dashed curves decode each "
         "frame alone; dash-dotted and dotted ones need the frames before it. The figures in the legend are kB a "
         "frame to lose no more than our packets, and > the most that was measured where none of it gets there."

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,14 +13,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from frankensplit.data.augment import random_crop, random_light
+from frankensplit.data.augment import draw_crop, random_light
 from frankensplit.data.scenes import Scene, read_scenes
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import DataError
+from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import head_class
 from frankensplit.training.recipe import Crops, Source
 
-Pool = list[tuple[NDArray[np.uint8], NDArray[np.uint8] | int]]
+if TYPE_CHECKING:
+    from frankensplit.training.saliency.cache import SaliencyCache
+
+
+class Shot(NamedTuple):
+    """One training frame: uint8 RGB ``(H, W, 3)``; its class mask uint8 ``(H, W)`` or its class; its saliency map."""
+
+    rgb: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | int
+    saliency: NDArray[np.float16] | None = None
+    extent: tuple[float, float] | None = None  # rows and columns of the map that cover the frame
+
+
+Pool = list[Shot]
 UNLABELLED = 255  # where no head says which value of a mask to ignore
 
 
@@ -64,13 +78,16 @@ class Batches(Dataset[dict[str, Tensor]]):
 
     def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         pool = self.pools[rng.choice(len(self.pools), p=self.shares)]
-        rgb, truth = pool[rng.integers(len(pool))]
-        mask = np.zeros(rgb.shape[:2], np.uint8) if isinstance(truth, int) else truth
-        rgb, mask = random_crop(rgb, mask, self.crops.size, self.crops.scale, self.void, rng)
-        image = random_light(rgb, self.crops.light, rng).transpose(2, 0, 1)
+        shot = pool[rng.integers(len(pool))]
+        frame = shot.rgb.shape[0], shot.rgb.shape[1]
+        crop = draw_crop(frame, self.crops.size, self.crops.scale, rng)
+        image = random_light(crop.picture(shot.rgb), self.crops.light, rng).transpose(2, 0, 1)
         sample: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
-        if isinstance(truth, int):
-            return sample | {"label": np.asarray(truth)}
+        if shot.saliency is not None:
+            sample["saliency"] = crop.map(shot.saliency.astype(np.float32), STRIDE, shot.extent)
+        if isinstance(shot.truth, int):
+            return sample | {"label": np.asarray(shot.truth)}
+        mask = crop.mask(shot.truth, self.void)
         for head, labels in self.heads.items():
             targets = head_class(head).targets(mask, labels)
             sample |= {f"{head}.{key}": value for key, value in targets.items()}
@@ -97,7 +114,7 @@ def load_scene_pool(source: Source, data_root: Path) -> Pool:
         raise DataError(
             f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}"
         )
-    return [(scene.rgb, scene.mask) for scene in scenes]
+    return [Shot(scene.rgb, scene.mask) for scene in scenes]
 
 
 def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
@@ -112,5 +129,21 @@ def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
         label = sample.label()
         if label is None:
             raise DataError(f"{source.data}: sample {sample.key!r} has no KEY.cls")
-        pool.append((sample.image(), label))
+        pool.append(Shot(sample.image(), label))
     return pool, len(shards.labels["class_names"])
+
+
+def with_saliency(pools: Sequence[Pool], cache: SaliencyCache) -> list[Pool]:
+    """Return the pools with the map of each frame, from the cache or computed for it."""
+    shots = [shot for pool in pools for shot in pool]
+    cache.fill(((shot.rgb, _label(shot)) for shot in shots), len(shots))
+    return [[_with_map(shot, cache) for shot in pool] for pool in pools]
+
+
+def _with_map(shot: Shot, cache: SaliencyCache) -> Shot:
+    values = cache.map(shot.rgb, _label(shot)).astype(np.float16)
+    return shot._replace(saliency=values, extent=cache.model.map_extent(*shot.rgb.shape[:2]))
+
+
+def _label(shot: Shot) -> int | None:
+    return shot.truth if isinstance(shot.truth, int) else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frankensplit.bundle import CODEC_FORMAT, canonical_json, codec_id, sha256_of, write_manifest
+from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Tables
 from frankensplit.data.scenes import STREET, Scene, read_scenes
 from frankensplit.edge.runtimes import Runtime, open_runtime
@@ -23,8 +23,10 @@ from frankensplit.geometry import Geometry
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.onnx_graph import encoder_graph
+from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.recipe import CodecRecipe
-from frankensplit.training.run import Teacher, load_codec
+from frankensplit.training.run import KEPT_CODEC, load_codec
+from frankensplit.training.teacher import Teacher
 
 MULTIPLE = 32
 COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
@@ -47,23 +49,37 @@ def export_bundle(
         licence: of the weights, for the card.
 
     Returns:
-        Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``.
+        Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``; nothing where
+        the codec was another bundle's, which is copied as it is, so that its packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
-    task.prior.fit_quantiles()
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "codec").mkdir(parents=True)
-    (partial / "server").mkdir()
-    onnx.save(encoder_graph(task.encoder, task.prior.medians), partial / "codec" / "encoder.onnx")
-    tables, figures = _choose_tables(partial, task.prior.tables(), recipe, nominal, data_root)
-    tables.save(partial / "codec" / "tables.npz")
-    codec = _write_codec_manifest(partial / "codec", nominal, tables.channels, recipe)
-    server = _write_server(partial, teacher, task.blueprint, task.prior.medians, recipe)
+    (partial / "server").mkdir(parents=True)
+    if isinstance(task, TrainCodec):
+        figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
+        medians = task.prior.medians
+    else:
+        shutil.copytree(run / KEPT_CODEC, partial / "codec")
+        figures, medians = {}, task.medians.flatten()
+    server = _write_server(partial, teacher, task.blueprint, medians, recipe)
     card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
     (partial / "card.md").write_text(_card(card), encoding="utf-8")
-    write_manifest(partial, {"name": name, "codec_id": codec_id(codec).hex(), "server": server})
+    write_manifest(partial, {"name": name, "codec_id": Codec.open(partial).id_hex, "server": server})
     _replace_folder(out, partial)
+    return figures
+
+
+def _write_codec(
+    folder: Path, task: TrainCodec, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
+) -> dict[str, float]:
+    """Write encoder, tables and manifest; return what the tables cost."""
+    folder.mkdir()
+    task.prior.fit_quantiles()
+    onnx.save(encoder_graph(task.encoder, task.prior.medians), folder / "encoder.onnx")
+    tables, figures = _choose_tables(folder, task.prior.tables(), recipe, nominal, data_root)
+    tables.save(folder / "tables.npz")
+    _write_codec_manifest(folder, nominal, tables.channels, recipe)
     return figures
 
 
@@ -80,7 +96,7 @@ def _replace_folder(out: Path, partial: Path) -> None:
 def _choose_tables(
     folder: Path, density: Tables, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
 ) -> tuple[Tables, dict[str, float]]:
-    runtime = open_runtime("onnxruntime", folder / "codec" / "encoder.onnx", threads=2)
+    runtime = open_runtime("onnxruntime", folder / "encoder.onnx", threads=2)
     refitted = _count(_symbols(runtime, _frames(recipe, data_root), nominal))
     held_out = list(_symbols(runtime, _held_out(recipe, data_root), nominal))
     held_out = held_out or list(_symbols(runtime, _frames(recipe, data_root), nominal))
@@ -126,9 +142,7 @@ def _mean_bytes(tables: Tables, frames: list[NDArray[np.int32]]) -> float:
     return float(np.mean([tables.ideal_bits(symbols) for symbols in frames])) / 8
 
 
-def _write_codec_manifest(
-    folder: Path, nominal: tuple[int, int], channels: int, recipe: CodecRecipe
-) -> dict[str, Any]:
+def _write_codec_manifest(folder: Path, nominal: tuple[int, int], channels: int, recipe: CodecRecipe) -> None:
     manifest = {
         "format": CODEC_FORMAT,
         "encoder_sha256": sha256_of(folder / "encoder.onnx"),
@@ -141,7 +155,6 @@ def _write_codec_manifest(
         "encoder": recipe.encoder.size,
     }
     (folder / "codec.json").write_bytes(canonical_json(manifest) + b"\n")
-    return manifest
 
 
 def _write_server(
@@ -173,7 +186,6 @@ def _half(module: nn.Module) -> dict[str, Tensor]:
 def _card(card: dict[str, Any]) -> str:
     recipe = card["recipe"]
     sources = "\n".join(f"- `{source['data']}`, share {source['share']:g}" for source in recipe["data"])
-    kept = "refitted" if card["tables"]["refitted_bytes"] < card["tables"]["density_bytes"] else "density"
     return f"""# {card["name"]}
 
 ## Data
@@ -181,12 +193,19 @@ def _card(card: dict[str, Any]) -> str:
 
 ## Recipe
 `{recipe["name"]}`: {recipe["schedule"]["steps"]} steps of batch {recipe["schedule"]["batch"]},
-rate weight {recipe["rate"]["weight"]:g}; teacher `{recipe["teacher"]}`.
-Tables on held-out training frames, ideal bytes a frame: density {card["tables"]["density_bytes"]:.0f},
-refitted to symbol counts {card["tables"]["refitted_bytes"]:.0f}; kept: {kept}.
+{_rate(recipe, card["tables"])}
 
 ## Licence
 {card["licence"]}
 
 ## Figures
 """
+
+
+def _rate(recipe: dict[str, Any], tables: dict[str, float]) -> str:
+    if not tables:
+        return f"teacher `{recipe['teacher']}`; encoder and tables are those of `{recipe['encoder_from']}`."
+    kept = "refitted" if tables["refitted_bytes"] < tables["density_bytes"] else "density"
+    return f"""rate weight {recipe["rate"]["weight"]:g}; teacher `{recipe["teacher"]}`.
+Tables on held-out training frames, ideal bytes a frame: density {tables["density_bytes"]:.0f},
+refitted to symbol counts {tables["refitted_bytes"]:.0f}; kept: {kept}."""

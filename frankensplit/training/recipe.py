@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from frankensplit.errors import RecipeError
 
@@ -107,28 +107,59 @@ class BackboneRecipe(Common):
     detect: list[str] = Field(default_factory=list, description="mask classes whose components are boxes")
 
 
+class Saliency(Section):
+    """Paper Eq. 11: the error counts ``uniform`` everywhere and ``salient`` times the map more where it is high."""
+
+    uniform: float = Field(0.5, ge=0, description="gamma1")
+    salient: float = Field(0.5, gt=0, description="gamma2")
+
+
 class CodecRecipe(Common):
-    """Distil the shallow layers of a frozen backbone into encoder, entropy model and blueprint (paper Eq. 10)."""
+    """Train encoder, entropy model and blueprint for a frozen backbone (paper Eq. 10)."""
 
     task: Literal["codec"]
     teacher: str = Field(description="run of the backbone")
     init: str | None = Field(None, description="codec run to begin with, such as one at a higher rate")
     encoder: EncoderSpec = EncoderSpec()
+    encoder_from: str | None = Field(
+        None,
+        description="bundle or codec whose encoder and tables stay as they are: only a blueprint is trained",
+    )
     blueprint: BlueprintSpec
-    rate: Rate
+    rate: Rate | None = Field(None, description="not with encoder_from, whose rate is fixed")
+    objective: Literal["features", "stages", "task", "disagreement"] = Field(
+        "features",
+        description="distil the shallow features; those and each stage's after them; the heads' own loss; half of "
+        "that and half disagreement with the unmodified backbone's heads",
+    )
     channel_weight: Literal["variance", "fisher"] = Field(
         "variance",
         description="what an error in a shallow channel costs: 1 over its variance, or Fisher information",
     )
+    saliency: Saliency | None = Field(None, description="weigh errors by where the backbone looks")
     density_lr: float = Field(5.0, gt=0, description="learning rate of the densities, relative to the rest")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CodecRecipe:
+        if (self.rate is None) != (self.encoder_from is not None):
+            raise ValueError("give one of rate and encoder_from")
+        if self.objective != "features" and (self.saliency or self.channel_weight != "variance"):
+            raise ValueError(
+                f"saliency and channel_weight belong to objective features, not {self.objective}"
+            )
+        return self
 
 
 Recipe = Annotated[ClassifyRecipe | BackboneRecipe | CodecRecipe, Field(discriminator="task")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Recipe)
 
 
-def load_recipe(path: Path) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
+def load_recipe(path: Path, encoder_from: str | None = None) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
     """Read and check a recipe.
+
+    Args:
+        path: the YAML.
+        encoder_from: takes the place of the recipe's ``encoder_from``, or of its ``rate``.
 
     Raises:
         RecipeError: the file cannot be read, or a key is unknown, missing or out of range.
@@ -137,6 +168,8 @@ def load_recipe(path: Path) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as err:
         raise RecipeError(f"cannot read recipe {path}: {err}") from err
+    if encoder_from and isinstance(values, dict):
+        values = {**values, "rate": None, "encoder_from": encoder_from}
     return parse_recipe(values, str(path))
 
 

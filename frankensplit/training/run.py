@@ -4,47 +4,57 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+from torch import nn
 
+from frankensplit.bundle import Codec
 from frankensplit.data.scenes import STREET, head_labels
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import RecipeError
-from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.backbone import build_backbone, freeze
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
 from frankensplit.models.encoder import Encoder
 from frankensplit.models.entropy import FactorizedPrior
-from frankensplit.models.heads import build_head
-from frankensplit.models.heads.base import Head
+from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches, load_class_pool, load_scene_pool
+from frankensplit.training.batches import Batches, Pool, load_class_pool, load_scene_pool, with_saliency
+from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.engine import Task, fit, load_weights
+from frankensplit.training.objectives import (
+    HeadDistillation,
+    Objective,
+    StageDistillation,
+    TaskDistillation,
+    TaskLoss,
+)
 from frankensplit.training.recipe import (
     BackboneRecipe,
     ClassifyRecipe,
     CodecRecipe,
     parse_recipe,
 )
+from frankensplit.training.saliency.cache import SaliencyCache
+from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.tasks import (
     BackboneWithHeads,
     Classify,
-    Distil,
     channel_variance,
     fisher_information,
 )
+from frankensplit.training.teacher import LABELS, Teacher, build_heads, load_teacher
 
 STATISTICS_BATCHES = 12
-LABELS = "labels.json"
-
-
-class Teacher(NamedTuple):
-    """A finished backbone run: its networks, its recipe, and the labels of its heads."""
-
-    task: BackboneWithHeads
-    recipe: BackboneRecipe
-    labels: dict[str, dict[str, Any]]
+KEPT_CODEC = "codec"
+OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
+    "stages": StageDistillation,
+    "task": TaskLoss,
+    "disagreement": TaskDistillation,
+}
 
 
 def train(
@@ -73,25 +83,7 @@ def _prepare(
     return _codec(recipe, runs, data_root, device)
 
 
-def load_teacher(run: Path) -> Teacher:
-    """Read a finished backbone run.
-
-    Raises:
-        RecipeError: the run is missing or is no backbone run.
-    """
-    weights, values = load_weights(run)
-    recipe = parse_recipe(values, str(run))
-    if not isinstance(recipe, BackboneRecipe):
-        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'backbone'")
-    labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
-    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
-    heads = _build_heads(recipe, backbone, labels)
-    task = BackboneWithHeads(backbone, heads, recipe.heads)
-    task.load_state_dict(weights)
-    return Teacher(task, recipe, labels)
-
-
-def load_codec(run: Path) -> tuple[Distil, CodecRecipe, Teacher]:
+def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
     """Return the networks of a codec run, its recipe, and its teacher, whose run lies beside it.
 
     Raises:
@@ -102,40 +94,32 @@ def load_codec(run: Path) -> tuple[Distil, CodecRecipe, Teacher]:
     if not isinstance(recipe, CodecRecipe):
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
     teacher = load_teacher(run.parent / recipe.teacher)
-    backbone = teacher.task.backbone
-    task = build_distil(recipe, backbone, torch.ones(backbone.channels[0]))
+    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
+    weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it
     task.load_state_dict(weights)
     return task, recipe, teacher
 
 
-def build_distil(recipe: CodecRecipe, teacher: Backbone, channel_weights: torch.Tensor) -> Distil:
-    """Build the networks of a codec recipe."""
+def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCodec | TrainBlueprint:
+    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder."""
+    if recipe.rate is None:
+        codec = Codec.open(run / KEPT_CODEC)
+        encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
+        return TrainBlueprint(encoder, medians, _blueprint(recipe, encoder, objective), objective)
     encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
-    family = recipe.blueprint.family
-    blueprint = build_blueprint(
+    prior = FactorizedPrior(encoder.channels)
+    blueprint = _blueprint(recipe, encoder, objective)
+    return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr)
+
+
+def _blueprint(recipe: CodecRecipe, encoder: Encoder, objective: Objective) -> nn.Module:
+    family, backbone = recipe.blueprint.family, objective.teacher.backbone
+    return build_blueprint(
         family,
         latent_channels=encoder.channels,
-        target_channels=teacher.channels[0],
-        **complete_arguments(family, teacher, recipe.blueprint.arguments),
+        target_channels=backbone.channels[0],
+        **complete_arguments(family, backbone, recipe.blueprint.arguments),
     )
-    return Distil(
-        teacher,
-        encoder,
-        FactorizedPrior(encoder.channels),
-        blueprint,
-        channel_weights,
-        recipe.rate.weight,
-        recipe.rate.warmup,
-        recipe.density_lr,
-    )
-
-
-def _build_heads(
-    recipe: BackboneRecipe, backbone: Backbone, labels: dict[str, dict[str, Any]]
-) -> dict[str, Head]:
-    return {
-        name: build_head(name, backbone.channels, labels[name], backbone.strides) for name in recipe.heads
-    }
 
 
 def _classify(recipe: ClassifyRecipe, data_root: Path) -> tuple[Classify, Batches]:
@@ -155,21 +139,43 @@ def _backbone(recipe: BackboneRecipe, runs: Path, data_root: Path) -> tuple[Back
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
     if recipe.init:
         backbone.load_state_dict(load_weights(runs / recipe.init, "backbone.")[0])
-    heads = _build_heads(recipe, backbone, labels)
+    heads = build_heads(recipe, backbone, labels)
     pools = [load_scene_pool(source, data_root) for source in recipe.data]
     return BackboneWithHeads(backbone, heads, recipe.heads), _batches(recipe, pools, labels)
 
 
-def _codec(recipe: CodecRecipe, runs: Path, data_root: Path, device: str) -> tuple[Distil, Batches]:
-    teacher, _, labels = load_teacher(runs / recipe.teacher)
+def _codec(
+    recipe: CodecRecipe, runs: Path, data_root: Path, device: str
+) -> tuple[TrainCodec | TrainBlueprint, Batches]:
+    teacher = load_teacher(runs / recipe.teacher)
+    if recipe.encoder_from:
+        _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
     pools = [load_scene_pool(source, data_root) for source in recipe.data]
-    weights = _channel_weights(recipe, teacher, _batches(recipe, pools, labels))
-    task = build_distil(recipe, teacher.backbone, weights)
-    place(teacher, device)
+    objective = _objective(recipe, teacher, pools)
+    if recipe.saliency:
+        pools = with_saliency(pools, SaliencyCache.open(SaliencyModel.of_teacher(teacher, device)))
+    task = build_codec(recipe, runs / recipe.name, objective)
+    freeze(place(teacher.task, device))
     if recipe.init:
-        initial = load_weights(runs / recipe.init)[0]
-        task.load_state_dict({**initial, "channel_weights": weights.view(1, -1, 1, 1)})
-    return task, _batches(recipe, pools, {})
+        task.load_state_dict(load_weights(runs / recipe.init)[0])
+    return task, _batches(recipe, pools, teacher.labels if objective.needs_labels else {})
+
+
+def _keep_codec(source: str, folder: Path) -> None:
+    """Copy the codec that stays as it is into the run, where a resumed run and the export find it."""
+    codec = Codec.open(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in codec.path.iterdir():
+        shutil.copyfile(path, folder / path.name)
+
+
+def _objective(recipe: CodecRecipe, teacher: Teacher, pools: Sequence[Pool]) -> Objective:
+    if recipe.objective != "features":
+        return OBJECTIVES[recipe.objective](teacher.task)
+    weights = _channel_weights(recipe, teacher.task, _batches(recipe, pools, teacher.labels))
+    if recipe.saliency:
+        return HeadDistillation(teacher.task, weights, recipe.saliency.uniform, recipe.saliency.salient)
+    return HeadDistillation(teacher.task, weights)
 
 
 def _channel_weights(recipe: CodecRecipe, teacher: BackboneWithHeads, batches: Batches) -> torch.Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three trainings: classify (pre-training), backbone with heads, codec by head distillation."""
+"""Trainings of backbones: classification, and all heads at once; and what their features tell of themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frankensplit.models.backbone import Backbone, freeze
-from frankensplit.models.encoder import Encoder, normalise
-from frankensplit.models.entropy import FactorizedPrior
+from frankensplit.models.backbone import Backbone
+from frankensplit.models.encoder import normalise
 from frankensplit.models.heads.base import Head
 from frankensplit.training.engine import Task
 
@@ -56,54 +55,6 @@ class BackboneWithHeads(Task):
             losses[name] = head.loss(head(features), targets)
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}
-
-
-class Distil(Task):
-    """Encoder, entropy model and blueprint against the shallow features of a frozen backbone (paper Eq. 10).
-
-    Loss = mean squared error, weighted per channel, + weight * bits per input pixel. The channel weights are 1 over
-    the target's variance, or follow the Fisher information of the heads' loss; both are scaled so that an error as
-    large as the target's deviation costs 1 on average. So the rate's weight means the same for each batch size,
-    resolution and backbone. The noisy latent feeds both the blueprint and the entropy model, as in the published
-    code. The rate's weight rises linearly over the first part of the run.
-    """
-
-    def __init__(
-        self,
-        teacher: Backbone,
-        encoder: Encoder,
-        prior: FactorizedPrior,
-        blueprint: nn.Module,
-        channel_weights: Tensor,
-        rate_weight: float,
-        rate_warmup: float,
-        density_lr: float,
-    ) -> None:
-        super().__init__()
-        self.encoder, self.prior, self.blueprint = encoder, prior, blueprint
-        self._teacher = [freeze(teacher)]  # in a list: no part of this module's state
-        self.register_buffer("channel_weights", channel_weights.view(1, -1, 1, 1))
-        self.rate_weight, self.rate_warmup, self.density_lr = rate_weight, rate_warmup, density_lr
-
-    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return distortion plus weighted rate, and both."""
-        images = normalise(batch["image"])
-        teacher: Any = self._teacher[0]
-        with torch.no_grad():
-            target = teacher.shallow(images).float()
-        noisy, bits = self.prior(self.encoder(images))
-        channel_weights: Any = self.channel_weights
-        distortion = ((self.blueprint(noisy).float() - target) ** 2 * channel_weights).mean()
-        bpp = bits.mean() / (images.shape[-2] * images.shape[-1])
-        weight = (
-            self.rate_weight * min(1.0, progress / self.rate_warmup) if self.rate_warmup else self.rate_weight
-        )
-        return distortion + weight * bpp, {"distortion": distortion.item(), "bpp": bpp.item()}
-
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return networks at the schedule's rate, densities faster; quantiles are fitted by bisection at export."""
-        networks = [*self.encoder.parameters(), *self.blueprint.parameters()]
-        return [(networks, 1.0), (self.prior.density_parameters(), self.density_lr)]
 
 
 @torch.no_grad()

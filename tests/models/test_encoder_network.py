@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from frankensplit.edge.runtimes import open_runtime
+from frankensplit.errors import BundleError
 from frankensplit.evaluation.network_cost import macs_of, parameters_of
 from frankensplit.models.encoder import Encoder, normalise
-from frankensplit.models.onnx_graph import encoder_graph
+from frankensplit.models.onnx_graph import encoder_graph, read_encoder
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,21 @@ def test_onnx_is_the_same_bytes_each_time():
     encoder, medians = Encoder(), torch.zeros(48)
     first, second = (encoder_graph(encoder, medians).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize(("size", "act_between"), [("s", True), ("s", False), ("m", True), ("nano", True)])
+def test_a_codecs_encoder_becomes_a_network_again(tmp_path, size, act_between):
+    torch.manual_seed(0)
+    encoder = Encoder(size, act_between)
+    medians = torch.randn(encoder.channels)
+    onnx.save(encoder_graph(encoder, medians), tmp_path / "encoder.onnx")
+    again, medians_again = read_encoder(tmp_path / "encoder.onnx", size)
+    image = torch.randn(1, 3, 32, 64)
+    assert torch.equal(again(image), encoder(image)) and torch.equal(medians_again, medians)
+
+
+def test_an_encoder_of_another_size_is_refused(tmp_path):
+    onnx.save(encoder_graph(Encoder("s"), torch.zeros(48)), tmp_path / "encoder.onnx")
+    for size in ("nano", "m"):
+        with pytest.raises(BundleError, match=rf"size '{size}'"):
+            read_encoder(tmp_path / "encoder.onnx", size)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.batches import Batches
+from frankensplit.training.batches import Batches, Shot
 from frankensplit.training.engine import Task, TrainingStopped, fit, load_weights
 from frankensplit.training.recipe import Crops, Schedule
 
@@ -39,7 +39,7 @@ class Mean(Task):
 def batches():
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(5)]
-    pool = [(frame, frame[:, :, 0] % 11) for frame in frames]
+    pool = [Shot(frame, frame[:, :, 0] % 11) for frame in frames]
     return Batches([pool], [1.0], Crops(size=(32, 32)), {}, seed=4, batch=2, steps=STEPS)
 
 

@@ -19,8 +19,9 @@ from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.heads import build_head
+from frankensplit.training.objectives import HeadDistillation
 from frankensplit.training.recipe import parse_recipe
-from frankensplit.training.run import build_distil
+from frankensplit.training.run import build_codec
 from frankensplit.training.tasks import BackboneWithHeads
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
@@ -84,10 +85,11 @@ def write_runs(runs, model, arguments, family, size):
     heads = {
         name: build_head(name, backbone.channels, labels, backbone.strides) for name, labels in LABELS.items()
     }
-    write_run(runs / "teacher", teacher, BackboneWithHeads(backbone, heads, teacher["heads"]))
+    task = BackboneWithHeads(backbone, heads, teacher["heads"])
+    write_run(runs / "teacher", teacher, task)
     (runs / "teacher" / "labels.json").write_text(json.dumps(LABELS))
-    weights = torch.ones(backbone.channels[0])
-    write_run(runs / "codec", codec, build_distil(parse_recipe(codec, "codec"), backbone, weights))
+    objective = HeadDistillation(task, torch.ones(backbone.channels[0]))
+    write_run(runs / "codec", codec, build_codec(parse_recipe(codec, "codec"), runs / "codec", objective))
     return backbone
 
 

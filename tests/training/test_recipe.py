@@ -25,6 +25,8 @@ def test_committed_recipes_are_valid(repository):
         ({"rate": {"weight": -1}}, "rate.weight"),
         ({"crops": {"size": [250, 320]}}, "250x320"),
         ({"data": []}, "data"),
+        ({"rate": None}, "one of rate and encoder_from"),
+        ({"objective": "task"}, "channel_weight belong to objective features"),
         ({"schedule": {"steps": 10, "lr": 1, "precision": "fp8"}}, "precision"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
 from frankensplit.results import Result
@@ -51,5 +52,17 @@ class Head(nn.Module, ABC):
         """Return the mean loss of a batch, a scalar of about 1 at chance."""
 
     @abstractmethod
+    def disagreement(self, raw: Any, wanted: Any) -> Tensor:
+        """Return how far raw output is from another raw output that is taken as truth, a scalar, 0 for the same."""
+
+    @abstractmethod
     def result(self, raw: Any, geometry: Geometry) -> Result:
         """Return the result of a batch of one image, in source pixels."""
+
+
+def binary_divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of each probability from the wanted one, both given as logits."""
+    found, truth = logits.float(), wanted.float()
+    there = truth.sigmoid()
+    differs: Tensor = there * (F.logsigmoid(truth) - F.logsigmoid(found))
+    return differs + (1 - there) * (F.logsigmoid(-truth) - F.logsigmoid(-found))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.base import Head, binary_divergence
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import BoxesResult
 
@@ -87,6 +87,17 @@ class Detections(Head):
         weights = targets["weights"].unsqueeze(1)
         side_loss = (weights * (sides - targets["sides"]).abs()).sum() / weights.sum().clamp(min=1)
         return _focal(heat, targets["heat"]) + SIZE_WEIGHT * side_loss
+
+    def disagreement(self, raw: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the divergence of the heat, and the L1 distance of the log side lengths where the truth has heat.
+
+        Over the wanted heat's sum, as the loss is over the number of centres.
+        """
+        heat = wanted[0].float().sigmoid()
+        divergence = binary_divergence(raw[0], wanted[0]).sum() / heat.sum().clamp(min=1)
+        weights = heat.amax(1, keepdim=True)
+        distance = (weights * (raw[1].float() - wanted[1].float()).abs()).sum() / weights.sum().clamp(min=1)
+        return divergence + SIZE_WEIGHT * distance
 
     def result(self, raw: tuple[Tensor, Tensor], geometry: Geometry) -> BoxesResult:
         """Return the boxes of all local maxima of at least a twentieth, best first; at most 48."""

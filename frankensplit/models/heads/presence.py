@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.base import Head, binary_divergence
 from frankensplit.results import ClassesResult
 
 MIN_SHARE = 0.005
@@ -62,6 +62,10 @@ class Presence(Head):
     def loss(self, raw: Tensor, targets: dict[str, Tensor]) -> Tensor:
         """Return the mean binary cross entropy."""
         return F.binary_cross_entropy_with_logits(raw.float(), targets["present"])
+
+    def disagreement(self, raw: Tensor, wanted: Tensor) -> Tensor:
+        """Return the binary Kullback-Leibler divergence from the wanted probabilities."""
+        return binary_divergence(raw, wanted).mean()
 
     def result(self, raw: Tensor, geometry: Geometry) -> ClassesResult:
         """Return each class's probability."""

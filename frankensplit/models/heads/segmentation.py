@@ -62,6 +62,11 @@ class Segmentation(Head):
         weights: Any = self.class_weights
         return F.cross_entropy(logits, mask, weight=weights, ignore_index=self.ignore)
 
+    def disagreement(self, raw: Tensor, wanted: Tensor) -> Tensor:
+        """Return the Kullback-Leibler divergence from the wanted classes, mean over pixels."""
+        found, truth = F.log_softmax(raw.float(), 1), F.log_softmax(wanted.float(), 1)
+        return (truth.exp() * (truth - found)).sum(1).mean()
+
     def result(self, raw: Tensor, geometry: Geometry) -> MaskResult:
         """Return the likeliest class of each source pixel."""
         logits = F.interpolate(raw.float(), scale_factor=4, mode="bilinear", align_corners=False)

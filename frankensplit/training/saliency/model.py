@@ -21,7 +21,7 @@ from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import build_head
 from frankensplit.models.placement import place
 from frankensplit.training.engine import CHECKPOINT
-from frankensplit.training.run import Teacher, load_teacher
+from frankensplit.training.teacher import Teacher, load_teacher
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
 MULTIPLE = 32

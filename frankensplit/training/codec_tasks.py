@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trainings of codecs: encoder, entropy model and blueprint together, or a blueprint for a finished codec."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from frankensplit.models.backbone import freeze
+from frankensplit.models.encoder import Encoder, normalise
+from frankensplit.models.entropy import FactorizedPrior
+from frankensplit.training.engine import Task
+from frankensplit.training.objectives import Objective
+from frankensplit.training.recipe import Rate
+
+
+class TrainCodec(Task):
+    """Encoder, entropy model and blueprint by an objective (paper Eq. 10: objective + weight * rate).
+
+    The rate is in bits per input pixel, and its weight rises linearly over the first part of the run. The noisy
+    latent feeds both the blueprint and the entropy model, as in the published code.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        prior: FactorizedPrior,
+        blueprint: nn.Module,
+        objective: Objective,
+        rate: Rate,
+        density_lr: float,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.prior, self.blueprint = encoder, prior, blueprint
+        self.objective, self.rate, self.density_lr = objective, rate, density_lr
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return objective plus weighted rate, and both."""
+        images = normalise(batch["image"])
+        noisy, bits = self.prior(self.encoder(images))
+        distortion = self.objective.loss(self.blueprint(noisy), batch)
+        bpp = bits.mean() / (images.shape[-2] * images.shape[-1])
+        risen = min(1.0, progress / self.rate.warmup) if self.rate.warmup else 1.0
+        return distortion + self.rate.weight * risen * bpp, {
+            "distortion": distortion.item(),
+            "bpp": bpp.item(),
+        }
+
+    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return networks at the schedule's rate, densities faster; quantiles are fitted by bisection at export."""
+        networks = [*self.encoder.parameters(), *self.blueprint.parameters()]
+        return [(networks, 1.0), (self.prior.density_parameters(), self.density_lr)]
+
+
+class TrainBlueprint(Task):
+    """A blueprint alone, for an encoder and entropy model that are finished and stay as they are (paper 6.3.6).
+
+    Args:
+        encoder: the finished encoder.
+        medians: float ``(C,)``, what the codec subtracts before rounding.
+        blueprint: the network to train.
+        objective: what it is trained by.
+    """
+
+    def __init__(self, encoder: Encoder, medians: Tensor, blueprint: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        freeze(encoder)
+        self.encoder, self.blueprint, self.objective = encoder, blueprint, objective
+        self.medians: Tensor
+        self.register_buffer("medians", medians.view(1, -1, 1, 1))
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return the objective on rounded latents, as packets bring them."""
+        with torch.no_grad():
+            latent = self.encoder(normalise(batch["image"])).float()
+            rounded = torch.round(latent - self.medians) + self.medians
+        distortion = self.objective.loss(self.blueprint(rounded), batch)
+        return distortion, {"distortion": distortion.item()}
