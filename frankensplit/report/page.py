@@ -73,6 +73,7 @@ def make_report(results: Results, pictures: Pictures | str) -> Report:
     html = environment.get_template("template.html.j2").render(
         title=words.title(first),
         lead=words.lead(results.head) if results.head else [],
+        elsewhere=[words.elsewhere(one) for one in results.evaluations[1:]],
         facts=words.facts(first or results.all[0]),
         headline=_headline(first) if first else None,
         evaluations=[_evaluation(one) for one in results.evaluations],

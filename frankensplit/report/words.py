@@ -42,6 +42,12 @@ def lead(head: Head) -> list[str]:
     return said
 
 
+def elsewhere(one: Measured) -> str:
+    """Say the same of further data, whose picture comes later."""
+    said = " ".join(lead(next(iter(one.heads.values()))))
+    return f"On {one.data} ({one.frames or 'unknown'} frames): {said[:1].lower()}{said[1:]}"
+
+
 def _our_loss(head: Head) -> str:
     ours = head.ours
     known = f" (95 % interval {interval(ours.ci95)})" if ours.ci95 else ""

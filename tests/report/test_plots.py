@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from frankensplit.report.codecs import LOOKS, in_order, look_of
-from frankensplit.report.curves import accuracy_figure, loss_figure, outside
+from frankensplit.report.curves import accuracy_figure, loss_figure, most_lost, outside
 from frankensplit.report.numbers import MINUS, NONE, count, digits, duration, interval, percent, points, size
 from frankensplit.report.plots import DARK, HALF, LIGHT, NARROW, WIDE, Style, png, styled
 from frankensplit.report.read import read_results
@@ -75,6 +76,19 @@ def test_families_have_line_styles_of_their_own():
 def test_settings_outside_are_counted(results):
     rows = results.head.rows
     assert outside(results.head) == sum(row.loss_points > 10 or row.loss_points < -1 for row in rows) > 0
+
+
+def test_a_large_loss_of_ours_stays_in_the_picture(tmp_path):
+    value = samples.evaluation()
+    for row in value["heads"]["segmentation"]["rows"]:
+        if row["codec"] == "frankensplit":
+            row["loss_points"], row["value"] = 32.4, value["heads"]["segmentation"]["unmodified"] - 32.4
+    (tmp_path / "far.json").write_text(json.dumps(value))
+    head = read_results([tmp_path / "far.json"]).head
+    assert most_lost(head) == 49
+    with styled(STYLES[0]):
+        low, high = accuracy_figure(head, STYLES[0]).axes[0].get_ylim()
+    assert low < head.ours.value < high
 
 
 def test_bars_add_up_to_the_total(results):

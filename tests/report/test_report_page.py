@@ -104,6 +104,10 @@ def test_every_row_of_every_codec_is_in_the_page(page):
                     assert figure in cells
 
 
+def test_further_data_are_in_the_first_words(page):
+    assert page.text.index("On clip.mp4 (") < page.text.index("Accuracy against bytes")
+
+
 def rows_of(page, label):
     """The cells of the table of this name, row by row."""
     html = page[page.index(f'aria-label="{label}"') :]
