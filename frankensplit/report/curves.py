@@ -76,7 +76,7 @@ def accuracy_figure(head: Head, style: Style) -> Figure:
         low = min(low, bound / 1.35)
     bytes_axis(axes, low, high)
     top = max(row.value for row in shown)
-    axes.set_ylim(bottom, max(top, head.unmodified) + 1.2)
+    axes.set_ylim(bottom, max(top, head.unmodified) + 0.12 * most_lost(head))
     for codec in reversed(head.codecs):
         rows = head.rows_of(codec)
         intervals = [
