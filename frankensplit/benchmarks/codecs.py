@@ -21,6 +21,7 @@ from frankensplit.bundle import Bundle
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.edge.runtimes import open_runtime
 from frankensplit.errors import DataError, RuntimeUnavailable
+from frankensplit.evaluation import OURS, RAW
 from frankensplit.evaluation.encoder_cost import encoder_cost
 from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality, load_rival
 from frankensplit.geometry import Geometry
@@ -28,7 +29,6 @@ from frankensplit.geometry import Geometry
 if TYPE_CHECKING:
     from frankensplit.benchmarks.server import Server  # imports torch, which few robots' halves need
 
-OURS, RAW = "frankensplit", "raw"
 STAGES = (
     "encode_ms",
     "entropy_encode_ms",

@@ -62,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Put sizes, times and links together; print tables, write JSON."""
-    from frankensplit.benchmarks.codecs import RAW
     from frankensplit.benchmarks.links import LINKS, read_profile
     from frankensplit.benchmarks.settings import Setting, choose, read_results
+    from frankensplit.evaluation import RAW
     from frankensplit.evaluation.provenance import provenance
 
     results = read_results(args.results)
@@ -146,8 +146,8 @@ def _timed(components: dict[str, Any], setting: Setting) -> dict[str, Any] | Non
 
 def _raw(components: dict[str, Any]) -> dict[str, Setting]:
     """Return the setting of frames that are sent as they are, where they were timed."""
-    from frankensplit.benchmarks.codecs import RAW
     from frankensplit.benchmarks.settings import Setting
+    from frankensplit.evaluation import RAW
 
     return {
         row["codec"]: Setting(RAW, None, row["bytes_per_frame"], 0.0, True)

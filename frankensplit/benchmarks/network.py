@@ -20,6 +20,7 @@ import numpy as np
 
 from frankensplit.cli.common import add_data_root, add_device, add_json, write_json
 from frankensplit.errors import DataError
+from frankensplit.evaluation import OURS, RAW
 
 if TYPE_CHECKING:
     from frankensplit.benchmarks.namespaces import LossyLink
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from frankensplit.results import Result
     from fs_bench.session import Outcome, Setup
 
-OURS, RAW = "frankensplit", "raw"
 STREAMS = ("raw", "jpeg:60", "h264-intra:28", "h264-gop10:28", "h264-p:28", "frankensplit")
 LOSSES = (0.0, 1.0, 5.0, 10.0, 20.0)
 GOODPUT_S = 2.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankensplit.benchmarks.codecs import OURS, RAW
 from frankensplit.errors import DataError
+from frankensplit.evaluation import OURS, RAW
 from frankensplit.evaluation.rivals import Quality, load_rival
 
 

@@ -27,7 +27,8 @@ from frankensplit.codec import rans
 from frankensplit.data.frames import LabelledFrame
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import RuntimeUnavailable
-from frankensplit.evaluation.channel import OURS, open_channel
+from frankensplit.evaluation import OURS
+from frankensplit.evaluation.channel import open_channel
 from frankensplit.evaluation.curves import bytes_at_loss
 from frankensplit.evaluation.measure import Setup
 from frankensplit.evaluation.metrics import Statistics, metric_for

@@ -99,19 +99,6 @@ def draw_crop(
     return Crop(frame, size, top, left, window, bool(rng.random() < 0.5))
 
 
-def random_crop(
-    rgb: NDArray[np.uint8],
-    mask: NDArray[np.uint8],
-    size: tuple[int, int],
-    scale: tuple[float, float],
-    void: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return a random crop of ``size`` (height, width) of picture and mask; see :class:`Crop`."""
-    crop = draw_crop((rgb.shape[0], rgb.shape[1]), size, scale, rng)
-    return crop.picture(rgb), crop.mask(mask, void)
-
-
 def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return rows interpolated linearly at fractional row numbers."""
     below = np.minimum(places.astype(np.int64), max(len(values) - 2, 0))

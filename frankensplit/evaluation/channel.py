@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from frankensplit.bundle import Bundle
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
+from frankensplit.evaluation import OURS
 from frankensplit.evaluation.rivals import Coder, Options, Quality, load_rival
 from frankensplit.geometry import Geometry
 from frankensplit.inference.predictor import Predictor
 from frankensplit.results import Result
-
-OURS = "frankensplit"
 
 
 @dataclass(frozen=True)

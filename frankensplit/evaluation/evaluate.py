@@ -14,8 +14,8 @@ import numpy as np
 
 from frankensplit.data.frames import Frames
 from frankensplit.errors import DataError, RuntimeUnavailable
+from frankensplit.evaluation import OURS
 from frankensplit.evaluation.bootstrap import RESAMPLES, SEED, block_frames, loss_interval
-from frankensplit.evaluation.channel import OURS
 from frankensplit.evaluation.curves import Row, bd_rate_percent, bytes_at_loss
 from frankensplit.evaluation.measure import UNMODIFIED, Setting, Setup, labelled_heads, measure, parts_folder
 from frankensplit.evaluation.metrics import HeadMetric, metric_for

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from frankensplit.evaluation import OURS
 from frankensplit.evaluation.curves import bytes_at_loss
 from frankensplit.report.codecs import look_of
 from frankensplit.report.numbers import count, digits, duration, interval, points, size
-from frankensplit.report.read import OURS, Head, Measured, Results, Row
+from frankensplit.report.read import Head, Measured, Results, Row
 
 CONFIRMED, REFUTED, OUT_OF_REACH = "confirmed", "refuted", "out of reach"
 NEARLY = 0.95  # of a claimed ratio

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frankensplit.report.read import OURS
+from frankensplit.evaluation import OURS
 
 Dashes = tuple[float, ...]
 SOLID: Dashes = ()

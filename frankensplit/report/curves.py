@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import look_of
 from frankensplit.report.numbers import MINUS, kilobytes, points, size
 from frankensplit.report.plots import (
@@ -25,7 +26,7 @@ from frankensplit.report.plots import (
     new_figure,
     place_axes,
 )
-from frankensplit.report.read import OURS, Head, Row
+from frankensplit.report.read import Head, Row
 
 MOST_LOST = 10.0  # points; what lies beyond is cut off, unless ours does
 ROOM = 1.5  # times our loss

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import FAMILIES, Family, Look, in_order, look_of
-from frankensplit.report.read import OURS
 
 WIDTH, HEIGHT = 36, 12
 _SHAPES = {  # around 0, 0, about 3 wide

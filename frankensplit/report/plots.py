@@ -25,8 +25,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import LOOKS, THIS, Look, in_order, look_of
-from frankensplit.report.read import OURS
 
 CSS_DPI = 100  # CSS pixels an inch of a figure
 LEGEND_ROW = 0.175  # inches

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from frankensplit.errors import DataError
+from frankensplit.evaluation import OURS
 
-OURS = "frankensplit"
 KINDS = ("evaluate", "components", "link", "network", "check")
 _EVALUATION = "docs/results/street-camvid-val.json"
 COMMANDS = {

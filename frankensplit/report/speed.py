@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import in_order, look_of
 from frankensplit.report.numbers import duration
 from frankensplit.report.plots import (
@@ -23,7 +24,7 @@ from frankensplit.report.plots import (
     place_axes,
     shortened,
 )
-from frankensplit.report.read import OURS, Measured
+from frankensplit.report.read import Measured
 
 PARTS = ("encode_ms", "transfer_ms", "decode_ms", "inference_ms")
 PART_NAMES = ("encode", "transfer", "decode", "inference")

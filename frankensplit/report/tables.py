@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import in_order, look_of
 from frankensplit.report.numbers import (
     NONE,
@@ -20,7 +21,7 @@ from frankensplit.report.numbers import (
     size,
 )
 from frankensplit.report.paper import TABLE_6, TABLE_7, TABLE_7_LINKS
-from frankensplit.report.read import OURS, Head, Measured
+from frankensplit.report.read import Head, Measured
 from frankensplit.report.speed import link_names, link_title
 
 ALIKE = 0.05  # ratios nearer to 1 than this are called equal

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frankensplit.data.augment import Crop, draw_crop, random_crop
+from frankensplit.data.augment import Crop, draw_crop
 
 FRAME = (120, 160)
 STRIDE = 8
@@ -73,12 +73,3 @@ def test_beyond_the_frame_picture_repeats_mask_is_void_and_map_is_zero():
     assert np.array_equal(crop.picture(ramps())[120:], np.repeat(crop.picture(ramps())[119:120], 40, axis=0))
     assert (crop.mask(np.zeros(FRAME, np.uint8), VOID)[120:] == VOID).all()
     assert np.array_equal(crop.map(ones, STRIDE).any(axis=1), np.arange(20) < 15)
-
-
-def test_random_crop_takes_the_drawn_window():
-    rgb = np.random.default_rng(1).integers(0, 256, (*FRAME, 3), np.uint8)
-    mask = rgb[..., 0] // 32
-    crop = draw_crop(FRAME, (64, 64), (0.6, 1.6), np.random.default_rng(5))
-    picture, classes = random_crop(rgb, mask, (64, 64), (0.6, 1.6), VOID, np.random.default_rng(5))
-    assert np.array_equal(picture, crop.picture(rgb))
-    assert np.array_equal(classes, crop.mask(mask, VOID))

@@ -16,8 +16,7 @@ from frankensplit.cli import main
 from frankensplit.data.scenes import read_scenes
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
-from frankensplit.evaluation import rivals
-from frankensplit.evaluation.channel import OURS
+from frankensplit.evaluation import OURS, rivals
 from frankensplit.evaluation.evaluate import evaluate, parse_rival
 from frankensplit.evaluation.measure import PART_FRAMES, Setup, parts_folder
 
