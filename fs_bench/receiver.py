@@ -15,13 +15,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from frankensplit.bundle import Bundle
+from frankensplit.evaluation import RAW
 from frankensplit.evaluation.rivals import Coder, Options, load_rival
 from frankensplit.geometry import Geometry
 from frankensplit.inference.predictor import Prediction, Predictor
 from frankensplit.results import MaskResult
 from fs_bench.parameters import ReceiverParameters
 from fs_bench.records import RecordWriter
-from fs_bench.streams import RAW, depth_of
+from fs_bench.streams import depth_of
 from fs_common.declare import declare
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last

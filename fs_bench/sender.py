@@ -23,10 +23,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from frankensplit.bundle import Codec
+from frankensplit.evaluation import OURS, RAW
 from frankensplit.evaluation.rivals import Options, load_rival
 from fs_bench.parameters import SenderParameters
 from fs_bench.records import may_warm_up, round_start_ns, write_sent
-from fs_bench.streams import FRANKENSPLIT, RAW, depth_of
+from fs_bench.streams import depth_of
 from fs_common.declare import declare
 from fs_common.images import byte_array, image_message
 from fs_common.qos import keep_last
@@ -186,7 +187,7 @@ class SenderNode(Node):
 def _open_outlet(node: Node, chosen: SenderParameters) -> Outlet:
     if chosen.codec == RAW:
         return RawOutlet(node)
-    return EdgeOutlet(node) if chosen.codec == FRANKENSPLIT else CoderOutlet(node, chosen)
+    return EdgeOutlet(node) if chosen.codec == OURS else CoderOutlet(node, chosen)
 
 
 def main(args: list[str] | None = None) -> int:

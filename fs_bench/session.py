@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from frankensplit.benchmarks.namespaces import ROBOT, SERVER, LinkError, LossyLink
 from frankensplit.bundle import Bundle
+from frankensplit.evaluation import OURS
 from fs_bench.launch_table import RECEIVER, RECORDER, SENDER
 from fs_bench.records import Record, read_records, read_sent, start_round, warm_up_round
-from fs_bench.streams import FRANKENSPLIT
 from fs_common.launch_environment import PROFILE_VARIABLES
 from fs_common.node_launch import NodeLaunch, Values
 from fs_demo.processes import Process, ProcessError, Processes
@@ -149,7 +149,7 @@ def _start(
     bundle = {"bundle": str(setup.bundle.path)}
     stream = {"codec": codec, "quality": str(quality), "recorded_hz": str(setup.recorded_hz)}
     masks = str(folder / "masks")
-    if codec == FRANKENSPLIT:
+    if codec == OURS:
         processes.start_at(ROBOT, EDGE, **bundle)
         processes.start_at(SERVER, SERVER_NODE, **bundle, device=setup.device)
         processes.start_at(SERVER, RECORDER, head=setup.head, folder=masks)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from frankensplit.evaluation.rivals import Rival
 
-RAW, FRANKENSPLIT = "raw", "frankensplit"
 SEQUENCE_DEPTH = 30
 
 

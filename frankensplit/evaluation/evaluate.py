@@ -95,7 +95,7 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
     settings, absent = plan(rivals, setup.weights)
     bundle = setup.open_bundle()
     frames = setup.open_frames(bundle)
-    records = measure(setup, settings, parts_folder(setup, cache), workers)
+    records = measure(setup, frames, settings, parts_folder(setup, cache), workers)
     unmodified = records[Setting(UNMODIFIED)]
     if not unmodified:
         raise DataError(f"{setup.data} has no frames that can be used")

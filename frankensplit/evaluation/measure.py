@@ -183,12 +183,13 @@ def labelled_heads(bundle: Bundle, frames: Frames) -> list[str]:
 
 
 def measure(
-    setup: Setup, settings: Sequence[Setting], folder: Path, workers: int
+    setup: Setup, frames: Frames, settings: Sequence[Setting], folder: Path, workers: int
 ) -> dict[Setting, list[FrameRecord]]:
     """Measure all settings, the unmodified backbone included, with progress; finished parts are read.
 
     Args:
         setup: bundle and data.
+        frames: the data of ``setup``, opened: counting those of a video decodes it, which once is enough for.
         settings: what to measure.
         folder: where the parts' files are; must be of this bundle, data and code, see ``parts_folder``.
         workers: processes, at least 1.
@@ -196,8 +197,7 @@ def measure(
     Returns:
         the records of each setting, frame by frame in order.
     """
-    bundle = setup.open_bundle()
-    count = len(setup.open_frames(bundle))
+    count = len(frames)
     everything = (Setting(UNMODIFIED), *settings)
     parts = {one: parts_of(one, 0, count, folder) for one in everything}
     missing = [part for one in everything for part in parts[one] if not part.path.exists()]
