@@ -10,18 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from frankensplit.bundle import Bundle
 from frankensplit.codec.packet import Packet
-from frankensplit.errors import BundleError, RuntimeUnavailable
+from frankensplit.errors import RuntimeUnavailable
 from frankensplit.geometry import Geometry
-from frankensplit.models.backbone import Backbone, build_backbone, freeze
-from frankensplit.models.blueprints import build_blueprint
+from frankensplit.models.backbone import freeze
 from frankensplit.models.encoder import normalise
-from frankensplit.models.heads import build_head
-from frankensplit.models.heads.base import Head
+from frankensplit.models.from_bundle import load_backbone, load_blueprint, load_heads
 from frankensplit.models.placement import place
 from frankensplit.results import Result
 
@@ -64,21 +61,12 @@ class Predictor:
         if threads:
             torch.set_num_threads(threads)
         self.bundle, self.codec, self.device = bundle, bundle.codec, _device(device)
-        server = bundle.server
-        self.backbone: Backbone = build_backbone(
-            server["backbone"]["model"], **server["backbone"]["arguments"]
-        )
-        self.blueprint = build_blueprint(
-            server["blueprint"]["family"],
-            latent_channels=bundle.codec.channels,
-            target_channels=self.backbone.channels[0],
-            **server["blueprint"]["arguments"],
-        )
-        self._heads: dict[str, Head] = {
-            name: build_head(name, self.backbone.channels, bundle.labels[name], self.backbone.strides)
-            for name in server["heads"]
-        }
-        self._load()
+        self.backbone = load_backbone(bundle)
+        self._heads = load_heads(bundle, self.backbone)
+        self.blueprint, medians = load_blueprint(bundle, self.backbone)
+        self._medians = medians.view(1, -1, 1, 1).to(self.device)
+        for module in (self.blueprint, self.backbone, *self._heads.values()):
+            place(freeze(module), self.device)
 
     @property
     def heads(self) -> dict[str, HeadInfo]:
@@ -180,24 +168,6 @@ class Predictor:
                 results[name] = self._heads[name].result(self._heads[name](features), geometry)
             head_ms[name] = _ms_since(start)
         return Prediction(results, entropy_ms, features_ms, head_ms, packet)
-
-    def _load(self) -> None:
-        blueprint = load_file(self.bundle.weights("blueprint"))
-        self._medians = blueprint.pop("medians").float().view(1, -1, 1, 1).to(self.device)
-        _fill(self.blueprint, blueprint, "blueprint")
-        _fill(self.backbone, load_file(self.bundle.weights("backbone")), "backbone")
-        _fill(torch.nn.ModuleDict(self._heads), load_file(self.bundle.weights("heads")), "heads")
-        for module in (self.blueprint, self.backbone, *self._heads.values()):
-            place(freeze(module), self.device)
-
-
-def _fill(module: torch.nn.Module, weights: dict[str, Tensor], part: str) -> None:
-    try:
-        module.load_state_dict({name: value.float() for name, value in weights.items()})
-    except RuntimeError as err:
-        raise BundleError(
-            f"server/{part}.safetensors does not fit the network that the manifest names: {err}"
-        ) from err
 
 
 def _device(name: str) -> torch.device:

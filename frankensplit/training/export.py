@@ -165,7 +165,7 @@ def _write_server(
     save_file(_half(teacher.task.heads), folder / "server" / "heads.safetensors")
     (folder / "labels.json").write_text(json.dumps(teacher.labels, indent=1) + "\n", encoding="utf-8")
     return {
-        "backbone": teacher.recipe.backbone.model_dump(),
+        "backbone": teacher.backbone.model_dump(),
         "blueprint": {
             "family": recipe.blueprint.family,
             "arguments": complete_arguments(

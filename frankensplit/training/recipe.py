@@ -118,7 +118,10 @@ class CodecRecipe(Common):
     """Train encoder, entropy model and blueprint for a frozen backbone (paper Eq. 10)."""
 
     task: Literal["codec"]
-    teacher: str = Field(description="run of the backbone")
+    teacher: str = Field(description="run of the backbone, or a bundle whose backbone and heads to take")
+    head_weights: dict[str, float] | None = Field(
+        None, description="weight of each head's loss; absent: the teacher run's, or 1 each for a bundle's"
+    )
     init: str | None = Field(None, description="codec run to begin with, such as one at a higher rate")
     encoder: EncoderSpec = EncoderSpec()
     encoder_from: str | None = Field(

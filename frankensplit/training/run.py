@@ -93,11 +93,24 @@ def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Tea
     recipe = parse_recipe(values, str(run))
     if not isinstance(recipe, CodecRecipe):
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
-    teacher = load_teacher(run.parent / recipe.teacher)
+    teacher = _load_teacher(recipe, run.parent)
     task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
     weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it
     task.load_state_dict(weights)
     return task, recipe, teacher
+
+
+def _load_teacher(recipe: CodecRecipe, runs: Path) -> Teacher:
+    teacher = load_teacher(recipe.teacher, runs)
+    if recipe.head_weights is None:
+        return teacher
+    if set(recipe.head_weights) != set(teacher.task.heads):
+        raise RecipeError(
+            f"recipe {recipe.name}: head_weights names {sorted(recipe.head_weights)}, the teacher's heads are "
+            f"{sorted(teacher.task.heads)}"
+        )
+    teacher.task.weights = recipe.head_weights
+    return teacher
 
 
 def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCodec | TrainBlueprint:
@@ -147,7 +160,7 @@ def _backbone(recipe: BackboneRecipe, runs: Path, data_root: Path) -> tuple[Back
 def _codec(
     recipe: CodecRecipe, runs: Path, data_root: Path, device: str
 ) -> tuple[TrainCodec | TrainBlueprint, Batches]:
-    teacher = load_teacher(runs / recipe.teacher)
+    teacher = _load_teacher(recipe, runs)
     if recipe.encoder_from:
         _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
     pools = [load_scene_pool(source, data_root) for source in recipe.data]

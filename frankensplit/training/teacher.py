@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished backbone run, which teaches codecs."""
+"""A trained backbone with its heads, from its run or from a bundle: what codecs, blueprints and heads learn from."""
 
 from __future__ import annotations
 
@@ -7,26 +7,44 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankensplit.errors import RecipeError
+from frankensplit.bundle import Bundle
+from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
-from frankensplit.training.engine import load_weights
-from frankensplit.training.recipe import BackboneRecipe, parse_recipe
+from frankensplit.training.engine import CHECKPOINT, load_weights
+from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, parse_recipe
 from frankensplit.training.tasks import BackboneWithHeads
 
 LABELS = "labels.json"
 
 
 class Teacher(NamedTuple):
-    """A finished backbone run: its networks, its recipe, and the labels of its heads."""
+    """A trained backbone with heads: its name, networks, how the backbone is built, and the labels of its heads."""
 
+    name: str
     task: BackboneWithHeads
-    recipe: BackboneRecipe
+    backbone: BackboneSpec
     labels: dict[str, dict[str, Any]]
 
 
-def load_teacher(run: Path) -> Teacher:
+def load_teacher(name: str, runs: Path) -> Teacher:
+    """Read a finished backbone run by its name in ``runs``, or else a bundle by folder or installed name.
+
+    Raises:
+        RecipeError: there is neither, or the run is no backbone run.
+        BundleError: the bundle is damaged.
+    """
+    if (runs / name / CHECKPOINT).is_file():
+        return teacher_of_run(runs / name)
+    try:
+        return teacher_of_bundle(Bundle.open(name))
+    except BundleError as err:
+        raise RecipeError(f"teacher {name!r} is no finished run in {runs}, and no bundle: {err}") from err
+
+
+def teacher_of_run(run: Path) -> Teacher:
     """Read a finished backbone run.
 
     Raises:
@@ -41,7 +59,20 @@ def load_teacher(run: Path) -> Teacher:
     heads = build_heads(recipe, backbone, labels)
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
-    return Teacher(task, recipe, labels)
+    return Teacher(recipe.name, task, recipe.backbone, labels)
+
+
+def teacher_of_bundle(bundle: Bundle) -> Teacher:
+    """Take backbone and heads of a bundle; each head's loss has the weight 1.
+
+    Raises:
+        BundleError: its weights do not fit the networks that its manifest names.
+    """
+    backbone = load_backbone(bundle)
+    heads = load_heads(bundle, backbone)
+    task = BackboneWithHeads(backbone, heads, dict.fromkeys(heads, 1.0))
+    spec = BackboneSpec.model_validate(bundle.server["backbone"])
+    return Teacher(bundle.name, task, spec, bundle.labels)
 
 
 def build_heads(

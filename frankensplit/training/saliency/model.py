@@ -10,18 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from frankensplit.bundle import Bundle, canonical_json
 from frankensplit.errors import BundleError
 from frankensplit.geometry import Geometry
-from frankensplit.models.backbone import Backbone, build_backbone, freeze
+from frankensplit.models.backbone import Backbone, freeze
 from frankensplit.models.encoder import STRIDE
-from frankensplit.models.heads import build_head
+from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.placement import place
 from frankensplit.training.engine import CHECKPOINT
-from frankensplit.training.teacher import Teacher, load_teacher
+from frankensplit.training.teacher import Teacher, teacher_of_run
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
 MULTIPLE = 32
@@ -81,24 +80,18 @@ class SaliencyModel:
         Raises:
             BundleError: the weights do not fit the networks that the manifest names.
         """
-        spec = bundle.server["backbone"]
-        backbone = build_backbone(spec["model"], **spec["arguments"])
-        heads = {
-            name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
-            for name in bundle.server["heads"]
-        }
-        _fill(backbone, bundle.weights("backbone"))
-        _fill(nn.ModuleDict(heads), bundle.weights("heads"))
-        codec = bundle.codec
+        backbone = load_backbone(bundle)
+        codec, spec = bundle.codec, bundle.server["backbone"]
         nominal = codec.nominal_height, codec.nominal_width
-        return cls(bundle.name, backbone, heads, spec, nominal, int(codec.manifest["multiple"]), device)
+        multiple = int(codec.manifest["multiple"])
+        return cls(bundle.name, backbone, load_heads(bundle, backbone), spec, nominal, multiple, device)
 
     @classmethod
     def of_teacher(cls, teacher: Teacher, device: str = "cpu") -> SaliencyModel:
-        """Take the networks of a finished backbone run; frames keep their size."""
-        spec = teacher.recipe.backbone.model_dump(mode="json")
+        """Take the networks of a teacher; frames keep their size."""
+        spec = teacher.backbone.model_dump(mode="json")
         heads = dict(teacher.task.heads.items())
-        return cls(teacher.recipe.name, teacher.task.backbone, heads, spec, device=device)
+        return cls(teacher.name, teacher.task.backbone, heads, spec, device=device)
 
     @classmethod
     def of_classifier(
@@ -155,12 +148,5 @@ def open_model(bundle_or_run: str, device: str = "cpu") -> SaliencyModel:
     """
     folder = Path(bundle_or_run).expanduser()
     if (folder / CHECKPOINT).is_file():
-        return SaliencyModel.of_teacher(load_teacher(folder), device)
+        return SaliencyModel.of_teacher(teacher_of_run(folder), device)
     return SaliencyModel.of_bundle(Bundle.open(bundle_or_run), device)
-
-
-def _fill(module: nn.Module, path: Path) -> None:
-    try:
-        module.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except RuntimeError as err:
-        raise BundleError(f"{path} does not fit the network that the manifest names: {err}") from err

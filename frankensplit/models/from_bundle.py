@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build a bundle's networks and fill them with its weights; float32 on the CPU, not yet frozen."""
+
+from __future__ import annotations
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from frankensplit.bundle import Bundle
+from frankensplit.errors import BundleError
+from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.blueprints import build_blueprint
+from frankensplit.models.heads import build_head
+from frankensplit.models.heads.base import Head
+
+MEDIANS = "medians"  # beside the blueprint's weights: what the codec subtracts before rounding, float (C,)
+
+
+def load_backbone(bundle: Bundle) -> Backbone:
+    """Return the bundle's backbone.
+
+    Raises:
+        BundleError: the weights do not fit the network that the manifest names.
+    """
+    spec = bundle.server["backbone"]
+    backbone = build_backbone(spec["model"], **spec["arguments"])
+    _fill(backbone, _read(bundle, "backbone"), "backbone")
+    return backbone
+
+
+def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
+    """Return the bundle's heads by name, for features of its backbone.
+
+    Raises:
+        BundleError: as for the backbone.
+    """
+    heads = {
+        name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
+        for name in bundle.server["heads"]
+    }
+    _fill(nn.ModuleDict(heads), _read(bundle, "heads"), "heads")
+    return heads
+
+
+def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tensor]:
+    """Return the bundle's blueprint, and the medians ``(C,)`` that are added to symbols before it.
+
+    Raises:
+        BundleError: as for the backbone.
+    """
+    blueprint = build_blueprint(
+        bundle.server["blueprint"]["family"],
+        latent_channels=bundle.codec.channels,
+        target_channels=backbone.channels[0],
+        **bundle.server["blueprint"]["arguments"],
+    )
+    weights = _read(bundle, "blueprint")
+    medians = weights.pop(MEDIANS)
+    _fill(blueprint, weights, "blueprint")
+    return blueprint, medians
+
+
+def _read(bundle: Bundle, part: str) -> dict[str, Tensor]:
+    weights = load_file(bundle.weights(part))
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def _fill(module: nn.Module, weights: dict[str, Tensor], part: str) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as err:
+        raise BundleError(
+            f"server/{part}.safetensors does not fit the network that the manifest names: {err}"
+        ) from err
