@@ -154,11 +154,12 @@ class CodecRecipe(Common):
 
 
 Recipe = Annotated[ClassifyRecipe | BackboneRecipe | CodecRecipe, Field(discriminator="task")]
+BASE = "base"
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Recipe)
 
 
 def load_recipe(path: Path, encoder_from: str | None = None) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
-    """Read and check a recipe.
+    """Read and check a recipe; with ``base: OTHER.yaml`` its values replace those of the other file, key by key.
 
     Args:
         path: the YAML.
@@ -167,13 +168,31 @@ def load_recipe(path: Path, encoder_from: str | None = None) -> ClassifyRecipe |
     Raises:
         RecipeError: the file cannot be read, or a key is unknown, missing or out of range.
     """
+    values = _read(path)
+    if encoder_from and isinstance(values, dict):
+        values = {**values, "rate": None, "encoder_from": encoder_from}
+    return parse_recipe(values, str(path))
+
+
+def _read(path: Path, derived: tuple[Path, ...] = ()) -> Any:
+    """Read the values of a recipe, laid over those of its base if it has one."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as err:
         raise RecipeError(f"cannot read recipe {path}: {err}") from err
-    if encoder_from and isinstance(values, dict):
-        values = {**values, "rate": None, "encoder_from": encoder_from}
-    return parse_recipe(values, str(path))
+    if not isinstance(values, dict) or BASE not in values:
+        return values
+    base = (path.parent / str(values.pop(BASE))).resolve()
+    if base in derived:
+        raise RecipeError(f"recipe {path} has {base.name} as its base, which is derived from it")
+    return _laid_over(_read(base, (*derived, path.resolve())), values)
+
+
+def _laid_over(base: Any, values: Any) -> Any:
+    """Return mappings merged key by key; anything else is replaced whole."""
+    if not isinstance(base, dict) or not isinstance(values, dict):
+        return values
+    return {**base, **{key: _laid_over(base.get(key), value) for key, value in values.items()}}
 
 
 def parse_recipe(values: Any, source: str) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
