@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from frankensplit.data.augment import draw_crop, random_light
 from frankensplit.data.scenes import Scene, read_scenes
 from frankensplit.data.shards import open_shards
-from frankensplit.errors import DataError
+from frankensplit.errors import DataError, RecipeError
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import head_class
 from frankensplit.training.recipe import Crops, Source
@@ -30,6 +31,7 @@ class Shot(NamedTuple):
 
     rgb: NDArray[np.uint8]
     truth: NDArray[np.uint8] | int
+    key: str = ""
     saliency: NDArray[np.float16] | None = None
     extent: tuple[float, float] | None = None  # rows and columns of the map that cover the frame
 
@@ -40,6 +42,9 @@ UNLABELLED = 255  # where no head says which value of a mask to ignore
 
 class Batches(Dataset[dict[str, Tensor]]):
     """Batch number ``step``: random draws from the pools, cropped, flipped, lit.
+
+    Each sample is drawn from ``(seed, step, place in the batch)``, so a batch is the same however many processes
+    share it.
 
     Args:
         pools: frames of each source, with their mask or class.
@@ -64,6 +69,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         self.pools, self.crops, self.heads = pools, crops, heads
         self.shares = np.asarray(shares) / np.sum(shares)
         self.seed, self.batch, self.steps = seed, batch, steps
+        self._places = range(batch)  # samples of a batch that are made here
         self.void = next((labels["ignore"] for labels in heads.values() if "ignore" in labels), UNLABELLED)
 
     def __len__(self) -> int:
@@ -72,13 +78,21 @@ class Batches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         """Return ``image`` uint8 ``(N, 3, H, W)`` and the targets, named ``HEAD.KEY`` or ``label``."""
-        rng = np.random.default_rng([self.seed, step])
-        samples = [self._sample(rng) for _ in range(self.batch)]
+        samples = [self._sample(step, place) for place in self._places]
         return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
 
-    def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    def describe(self, step: int, rank: int = 0, world: int = 1) -> str:
+        """Return the keys of the frames in a batch, or in one process's share of it."""
+        return ", ".join(self._draw(step, place)[0].key for place in range(rank, self.batch, world))
+
+    def _draw(self, step: int, place: int) -> tuple[Shot, np.random.Generator]:
+        """Return the frame of a sample, and where its other random numbers come from."""
+        rng = np.random.default_rng([self.seed, step, place])
         pool = self.pools[rng.choice(len(self.pools), p=self.shares)]
-        shot = pool[rng.integers(len(pool))]
+        return pool[rng.integers(len(pool))], rng
+
+    def _sample(self, step: int, place: int) -> dict[str, NDArray[Any]]:
+        shot, rng = self._draw(step, place)
         frame = shot.rgb.shape[0], shot.rgb.shape[1]
         crop = draw_crop(frame, self.crops.size, self.crops.scale, rng)
         image = random_light(crop.picture(shot.rgb), self.crops.light, rng).transpose(2, 0, 1)
@@ -93,10 +107,26 @@ class Batches(Dataset[dict[str, Tensor]]):
             sample |= {f"{head}.{key}": value for key, value in targets.items()}
         return sample
 
-    def loader(self, first: int) -> DataLoader[dict[str, Tensor]]:
-        """Return the batches from step ``first`` on, made ahead by another process."""
-        rest = Subset(self, range(first, self.steps))
-        return DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4)
+    def loader(self, first: int, rank: int = 0, world: int = 1) -> DataLoader[dict[str, Tensor]]:
+        """Return the batches from step ``first`` on, made ahead by another process.
+
+        Args:
+            first: the first step.
+            rank: which of the processes that train together asks; gets samples ``rank``, ``rank + world`` ...
+            world: how many processes train together.
+
+        Raises:
+            RecipeError: the batch cannot be shared evenly.
+        """
+        if self.batch % world:
+            raise RecipeError(
+                f"schedule.batch is {self.batch}, expected a multiple of the {world} processes that train together"
+            )
+        share = copy.copy(self)
+        share._places = range(rank, self.batch, world)
+        return DataLoader(
+            Subset(share, range(first, self.steps)), batch_size=None, num_workers=1, prefetch_factor=4
+        )
 
 
 def load_scene_pool(source: Source, data_root: Path) -> Pool:
@@ -114,7 +144,7 @@ def load_scene_pool(source: Source, data_root: Path) -> Pool:
         raise DataError(
             f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}"
         )
-    return [Shot(scene.rgb, scene.mask) for scene in scenes]
+    return [Shot(scene.rgb, scene.mask, scene.key) for scene in scenes]
 
 
 def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
@@ -129,7 +159,7 @@ def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
         label = sample.label()
         if label is None:
             raise DataError(f"{source.data}: sample {sample.key!r} has no KEY.cls")
-        pool.append(Shot(sample.image(), label))
+        pool.append(Shot(sample.image(), label, sample.key))
     return pool, len(shards.labels["class_names"])
 
 
