@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,8 +21,10 @@ from frankensplit.edge.runtimes import Runtime, open_runtime
 from frankensplit.geometry import Geometry
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
+from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.training.codec_tasks import TrainCodec
+from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.run import KEPT_CODEC, load_codec
 from frankensplit.training.teacher import Teacher
@@ -53,20 +54,18 @@ def export_bundle(
         the codec was another bundle's, which is copied as it is, so that its packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "server").mkdir(parents=True)
-    if isinstance(task, TrainCodec):
-        figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
-        medians = task.prior.medians
-    else:
-        shutil.copytree(run / KEPT_CODEC, partial / "codec")
-        figures, medians = {}, task.medians.flatten()
-    server = _write_server(partial, teacher, task.blueprint, medians, recipe)
-    card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
-    (partial / "card.md").write_text(_card(card), encoding="utf-8")
-    write_manifest(partial, {"name": name, "codec_id": Codec.open(partial).id_hex, "server": server})
-    _replace_folder(out, partial)
+    with new_folder(out) as partial:
+        (partial / "server").mkdir()
+        if isinstance(task, TrainCodec):
+            figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
+            medians = task.prior.medians
+        else:
+            shutil.copytree(run / KEPT_CODEC, partial / "codec")
+            figures, medians = {}, task.medians.flatten()
+        server = _write_server(partial, teacher, task.blueprint, medians, recipe)
+        card = {"name": name, "licence": licence, "recipe": recipe.model_dump(mode="json"), "tables": figures}
+        (partial / "card.md").write_text(_card(card), encoding="utf-8")
+        write_manifest(partial, {"name": name, "codec_id": Codec.open(partial).id_hex, "server": server})
     return figures
 
 
@@ -81,16 +80,6 @@ def _write_codec(
     tables.save(folder / "tables.npz")
     _write_codec_manifest(folder, nominal, tables.channels, recipe)
     return figures
-
-
-def _replace_folder(out: Path, partial: Path) -> None:
-    """Put a finished folder where another may stand; at no moment is a half one there."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _choose_tables(
@@ -160,10 +149,11 @@ def _write_codec_manifest(folder: Path, nominal: tuple[int, int], channels: int,
 def _write_server(
     folder: Path, teacher: Teacher, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
 ) -> dict[str, Any]:
-    save_file(_half(blueprint) | {"medians": medians.clone()}, folder / "server" / "blueprint.safetensors")
-    save_file(_half(teacher.task.backbone), folder / "server" / "backbone.safetensors")
-    save_file(_half(teacher.task.heads), folder / "server" / "heads.safetensors")
-    (folder / "labels.json").write_text(json.dumps(teacher.labels, indent=1) + "\n", encoding="utf-8")
+    weights = folder / "server"
+    save_file(as_stored(blueprint.state_dict() | {MEDIANS: medians}), weights / "blueprint.safetensors")
+    save_file(as_stored(teacher.task.backbone.state_dict()), weights / "backbone.safetensors")
+    save_file(as_stored(teacher.task.heads.state_dict()), weights / "heads.safetensors")
+    write_labels(folder, teacher.labels)
     return {
         "backbone": teacher.backbone.model_dump(),
         "blueprint": {
@@ -173,13 +163,6 @@ def _write_server(
             ),
         },
         "heads": list(teacher.task.heads),
-    }
-
-
-def _half(module: nn.Module) -> dict[str, Tensor]:
-    state = module.state_dict().items()
-    return {
-        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state
     }
 
 
