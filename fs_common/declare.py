@@ -11,7 +11,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from fs_common.parameters import Spec, Value, specs
+from fs_common.parameters import Spec, Value, specs, to_plain, to_words
 
 Table = TypeVar("Table")
 
@@ -28,7 +28,7 @@ def declare(node: Node, table: type[Table]) -> Table:
     by_name = {spec.name: spec for spec in specs(table)}
     node.add_on_set_parameters_callback(lambda parameters: _check(by_name, parameters))
     for spec in by_name.values():
-        node.declare_parameter(spec.name, to_ros(spec.default), descriptor(spec))
+        _declare_one(node, spec)
     _warn_of_unknown(node, by_name)
     return read(node, table)
 
@@ -56,6 +56,14 @@ def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> 
     node.add_on_set_parameters_callback(check)
 
 
+def _declare_one(node: Node, spec: Spec) -> None:
+    # An empty list comes as a value without a type, which would leave the parameter unset.
+    given = _overrides(node).get(spec.name)
+    empty = given is not None and given.value is None and isinstance(spec.default, tuple)
+    value = to_plain(()) if empty else to_plain(spec.default)
+    node.declare_parameter(spec.name, value, descriptor(spec), ignore_override=empty)
+
+
 def descriptor(spec: Spec) -> ParameterDescriptor:
     """Describe a parameter as ROS tools show it."""
     choices = f" (one of {', '.join(spec.choices)})" if spec.choices else ""
@@ -69,13 +77,8 @@ def descriptor(spec: Spec) -> ParameterDescriptor:
     return made
 
 
-def to_ros(value: Value) -> bool | int | float | str | list[str]:
-    """Convert a value to the type that rclpy takes."""
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _from_ros(value: bool | int | float | str | list[str]) -> Value:
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+    return to_words(value) if isinstance(value, (list, tuple)) else value
 
 
 def _check(by_name: dict[str, Spec], parameters: list[Parameter]) -> SetParametersResult:
@@ -89,8 +92,12 @@ def _result(problem: str | None) -> SetParametersResult:
 
 def _warn_of_unknown(node: Node, by_name: dict[str, Spec]) -> None:
     # A misspelt name would be ignored in silence; only warn, since a shared file may hold other nodes' names.
-    for name in getattr(node, "_parameter_overrides", {}):
+    for name in _overrides(node):
         if name not in by_name and not name.startswith(ROS_OWN):
             node.get_logger().warning(
                 f"parameter {name!r} is not known here: use one of {', '.join(by_name)}"
             )
+
+
+def _overrides(node: Node) -> dict[str, Parameter]:
+    return getattr(node, "_parameter_overrides", {})

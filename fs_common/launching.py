@@ -13,6 +13,7 @@ from launch_ros.actions import Node
 
 from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
+from fs_common.parameters import to_plain
 from launch import Action, LaunchContext
 
 
@@ -41,7 +42,7 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: l
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
     file = values[params_file] or str(_installed(node.config_file))
-    parameters = {name: _plain(value) for name, value in node.parameters(values).items()}
+    parameters = {name: to_plain(value) for name, value in node.parameters(values).items()}
     return Node(
         package=PACKAGE,
         executable=node.executable,
@@ -65,7 +66,3 @@ def _profile(dds_profile: str) -> dict[str, str]:
 
 def _installed(config_file: str) -> Path:
     return Path(get_package_share_directory(PACKAGE)) / "config" / config_file
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

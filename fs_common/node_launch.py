@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fs_common.parameters import Spec, Value, specs
+from fs_common.parameters import Spec, Value, specs, to_plain
 
 PACKAGE = "frankensplit"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -110,24 +110,23 @@ class NodeLaunch:
         for name, target in self.remappings(values):
             command += ["-r", f"{name}:={target}"]
         for name, value in self.parameters(values).items():
-            command += ["-p", f"{name}:={_ros_text(value)}"]
+            command += ["-p", f"{name}:={_ros_text(to_plain(value))}"]
         return command
 
 
 def _argument(spec: Spec) -> Argument:
     limits = f", {spec.limits[0]:g} to {spec.limits[1]:g}" if spec.limits else ""
-    description = (
-        f"{spec.description}{limits} (empty: as in the parameter file, there {_ros_text(spec.default)})"
-    )
+    default = _ros_text(to_plain(spec.default))
+    description = f"{spec.description}{limits} (empty: as in the parameter file, there {default})"
     boolean = isinstance(spec.default, bool)
     choices = ("true", "false") if boolean else spec.choices
     return Argument(spec.name, description, choices=("", *choices) if choices else ())
 
 
-def _ros_text(value: Value) -> str:
+def _ros_text(value: bool | int | float | str | list[str]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(value)}]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_ros_text, value))}]"
     # A text like `2` or `yes` would be read as another type without quotes.
     return f"'{value}'" if isinstance(value, str) else repr(value)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Union
 
@@ -49,10 +50,20 @@ class Spec:
         return value
 
 
+def to_plain(value: Value) -> bool | int | float | str | list[str]:
+    """Convert a value to what YAML and ROS take; an empty list, which has no type there, becomes ``['']``."""
+    return (list(value) or [""]) if isinstance(value, tuple) else value
+
+
+def to_words(listed: Iterable[str]) -> tuple[str, ...]:
+    """Convert a list of strings from YAML or ROS; ``[]`` and ``['']`` both hold none."""
+    return tuple(word for word in listed if word)
+
+
 def _typed(value: Any, like: Value) -> Value | None:
     if isinstance(like, tuple):
         words = value if isinstance(value, list) else [value]
-        return tuple(words) if all(isinstance(word, str) for word in words) else None
+        return to_words(words) if all(isinstance(word, str) for word in words) else None
     if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value if type(value) is type(like) else None
@@ -110,8 +121,7 @@ def _remarks(spec: Spec) -> str:
 
 
 def _yaml_value(value: Value) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    return str(yaml.safe_dump(plain, default_flow_style=True, default_style=None)).split("\n")[0]
+    return str(yaml.safe_dump(to_plain(value), default_flow_style=True, default_style=None)).split("\n")[0]
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,21 @@ ALL_HEADS = "all"
 class ServerParameters(CommonParameters):
     """What the server node takes."""
 
+    more_bundles: tuple[str, ...] = parameter(
+        (),
+        "Further bundles, [''] for none: a packet goes to every bundle of its codec, an image to all; "
+        "what bundle B makes of R/latent is published below R/B/",
+    )
     device: str = parameter("cpu", "Where the networks run", choices=("cpu", "cuda"))
     threads: int = parameter(0, "CPU threads of the networks, 0 leaves the choice to torch", limits=(0, 256))
     latent_topics: tuple[str, ...] = parameter(
-        ("latent",), "Latents of one or several robots; the results of R/latent are published below R/"
+        ("latent",),
+        "Latents of one or several robots, [''] for none; the results of R/latent are published below R/",
+    )
+    image_topics: tuple[str, ...] = parameter(
+        (),
+        "Plain images of clients without an encoder, [''] for none, for the unmodified backbone; the results of "
+        "R/image, or of R/image/compressed (sensor_msgs/CompressedImage), are published below R/",
     )
     heads: tuple[str, ...] = parameter((ALL_HEADS,), "Heads to run by name, or all", changeable=True)
     score_threshold: float = parameter(

@@ -1,28 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One robot as the server sees it: where its results go, its counters, its camera for overlays."""
+"""One robot, or client without an encoder, as the server sees it: its counters, and who answers it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fs_common.stream import Stream
-from fs_server_node.backdrop import Backdrop
-from fs_server_node.outputs import Outputs
-from fs_server_node.sequence import SequenceGaps
+from fs_server_node.answers import Answers
 
 
 @dataclass(frozen=True)
 class Robot:
-    """Everything that belongs to one latent topic."""
+    """Everything that belongs to one topic of latents or images; one of ``answers`` for each bundle."""
 
     topic: str
-    outputs: Outputs
     stream: Stream
-    gaps: SequenceGaps = field(default_factory=SequenceGaps)
-    backdrop: Backdrop = field(default_factory=Backdrop)
+    answers: Sequence[Answers]
 
-
-def prefix_of(latent_topic: str) -> str:
-    """Give what the names of a robot's results begin with: ``robot1/latent`` gives ``robot1/``."""
-    namespace, slash, _ = latent_topic.rpartition("/")
-    return namespace + slash
+    def wants_overlay(self) -> bool:
+        """Tell whether anybody subscribes to an overlay of any bundle."""
+        return any(one.wants_overlay() for one in self.answers)

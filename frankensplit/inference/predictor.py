@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,10 +38,10 @@ class Prediction:
     """Results by head, in source pixels, and what each step took."""
 
     results: dict[str, Result]
-    entropy_ms: float
+    entropy_ms: float  # 0 unless it began with a packet
     features_ms: float
     head_ms: dict[str, float]
-    packet: Packet | None  # None for a plain image
+    packet: Packet | None  # None unless it began with one
 
 
 class Predictor:
@@ -90,16 +90,15 @@ class Predictor:
         symbols, packet = self.codec.unpack(data)
         entropy_ms = _ms_since(start)
         geometry = self.codec.geometry(packet.source_height, packet.source_width)
-        start = time.perf_counter()
-        features = self._tail(self._restore(symbols))
-        return self._finish(features, geometry, heads, entropy_ms, start, packet)
+        prediction = self.predict_symbols(symbols, geometry, heads)
+        return replace(prediction, entropy_ms=entropy_ms, packet=packet)
 
     def predict_symbols(
         self, symbols: NDArray[np.int32], geometry: Geometry, heads: Collection[str] | None = None
     ) -> Prediction:
         """Predict from a packet's integers, int32 ``(C, h, w)``."""
         start = time.perf_counter()
-        return self._finish(self._tail(self._restore(symbols)), geometry, heads, 0.0, start, None)
+        return self._finish(self._tail(self._restore(symbols)), geometry, heads, start)
 
     def predict_image(self, rgb: NDArray[np.uint8], heads: Collection[str] | None = None) -> Prediction:
         """Predict from a plain image, uint8 RGB ``(H, W, 3)``, by the unmodified backbone.
@@ -115,7 +114,7 @@ class Predictor:
     ) -> Prediction:
         """Predict from a frame already scaled and padded by ``geometry``, by the unmodified backbone."""
         start = time.perf_counter()
-        return self._finish(self._tail(self._shallow(frame)), geometry, heads, 0.0, start, None)
+        return self._finish(self._tail(self._shallow(frame)), geometry, heads, start)
 
     def shallow(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the unmodified backbone's shallow features of a prepared frame, float32 ``(C, h, w)``."""
@@ -127,7 +126,7 @@ class Predictor:
         """Predict from shallow features, float32 ``(C, h, w)``, however they came here."""
         start = time.perf_counter()
         features = torch.from_numpy(shallow).to(self.device).unsqueeze(0)
-        return self._finish(self._tail(features), geometry, heads, 0.0, start, None)
+        return self._finish(self._tail(features), geometry, heads, start)
 
     @torch.inference_mode()
     def _shallow(self, frame: NDArray[np.uint8]) -> Tensor:
@@ -154,9 +153,7 @@ class Predictor:
         features: list[Tensor],
         geometry: Geometry,
         heads: Collection[str] | None,
-        entropy_ms: float,
         start: float,
-        packet: Packet | None,
     ) -> Prediction:
         _wait(self.device)
         features_ms = _ms_since(start)
@@ -167,7 +164,7 @@ class Predictor:
             with torch.inference_mode():
                 results[name] = self._heads[name].result(self._heads[name](features), geometry)
             head_ms[name] = _ms_since(start)
-        return Prediction(results, entropy_ms, features_ms, head_ms, packet)
+        return Prediction(results, 0.0, features_ms, head_ms, None)
 
 
 def _device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from rclpy.node import Node
 
 from fs_common.declare import declare
 from fs_common.node_launch import NodeLaunch
-from fs_common.parameters import Spec, specs, to_yaml
+from fs_common.parameters import Spec, specs, to_plain, to_yaml
 from fs_demo.launch_table import CAMERA
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER
@@ -38,6 +39,8 @@ def spec(table: type, name: str) -> Spec:
         ("device", "cuda", "cuda"),
         ("heads", "[presence, segmentation]", ("presence", "segmentation")),
         ("heads", "presence", ("presence",)),
+        ("image_topics", "[]", ()),
+        ("image_topics", "['']", ()),
     ],
 )
 def test_launch_texts_become_values(name: str, text: str, value: object) -> None:
@@ -72,7 +75,7 @@ def test_parameter_file_is_the_table(node: NodeLaunch) -> None:
     text = (ROOT / "config" / node.config_file).read_text(encoding="utf-8")
     assert text == to_yaml(node.table, node.executable), "run scripts/write_config.py"
     found = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert found == {one.name: _plain(one.default) for one in specs(node.table)}
+    assert found == {one.name: to_plain(one.default) for one in specs(node.table)}
 
 
 @NODES
@@ -117,5 +120,23 @@ def test_command_refuses_what_the_node_would_refuse() -> None:
         EDGE.command({"transport": "pigeon"})
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+@pytest.mark.parametrize("empty", ["[]", "['']"])
+def test_an_empty_list_is_one_wherever_it_is_written(
+    ros_context: Context, tmp_path: Path, empty: str
+) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text(f"/**:\n  ros__parameters:\n    latent_topics: {empty}\n", encoding="utf-8")
+    command = SERVER.command({"latent_topics": empty})
+    launched = command[command.index("-p") :]
+    for words in (["--params-file", str(file)], ["-p", f"latent_topics:={empty}"], launched):
+        ros_node = Node("empty", context=ros_context, cli_args=["--ros-args", *words])
+        assert declare(ros_node, ServerParameters).latent_topics == ()
+        assert ros_node.get_parameter("latent_topics").value == [""]
+        ros_node.destroy_node()
+
+
+def test_words_that_look_like_something_else_stay_words(ros_context: Context) -> None:
+    command = SERVER.command({"more_bundles": "['7', 'a, b']"})
+    ros_node = Node("words", context=ros_context, cli_args=["--ros-args", *command[command.index("-p") :]])
+    assert declare(ros_node, ServerParameters).more_bundles == ("7", "a, b")
+    ros_node.destroy_node()
