@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="keep the encoder and tables of this bundle or codec as they are, and train only a blueprint for it",
     )
+    parser.add_argument(
+        "--head",
+        metavar="BUNDLE",
+        help="add the recipe's head to this bundle, of which nothing else changes",
+    )
     parser.add_argument("--threads", type=positive_int, help="CPU threads (default: all)")
     add_data_root(parser)
     add_runs(parser)
@@ -29,9 +34,11 @@ def main(args: argparse.Namespace) -> int:
 
     from frankensplit.training.recipe import load_recipe
     from frankensplit.training.run import train
+    from frankensplit.training.where import Where
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    run = train(load_recipe(args.recipe, args.encoder_from), args.runs, args.data_root, args.device)
+    recipe = load_recipe(args.recipe, args.encoder_from, args.head)
+    run = train(recipe, Where(args.runs, args.data_root, args.device))
     print(f"trained: {run}")
     return 0

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from frankensplit.models.backbone import freeze
 from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.entropy import FactorizedPrior
-from frankensplit.training.engine import Task
 from frankensplit.training.objectives import Objective
 from frankensplit.training.recipe import Rate
+from frankensplit.training.task import Task
 
 
 class TrainCodec(Task):
@@ -46,6 +46,12 @@ class TrainCodec(Task):
             "bpp": bpp.item(),
         }
 
+    def restore(self, images: Tensor) -> Tensor:
+        """Map normalised images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
+        latent = rounded(self.encoder(images), self.prior.medians.view(1, -1, 1, 1))
+        features: Tensor = self.blueprint(latent)
+        return features
+
     def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return networks at the schedule's rate, densities faster; quantiles are fitted by bisection at export."""
         networks = [*self.encoder.parameters(), *self.blueprint.parameters()]
@@ -69,10 +75,19 @@ class TrainBlueprint(Task):
         self.medians: Tensor
         self.register_buffer("medians", medians.view(1, -1, 1, 1))
 
-    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the objective on rounded latents, as packets bring them."""
+    def restore(self, images: Tensor) -> Tensor:
+        """Map normalised images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
         with torch.no_grad():
-            latent = self.encoder(normalise(batch["image"])).float()
-            rounded = torch.round(latent - self.medians) + self.medians
-        distortion = self.objective.loss(self.blueprint(rounded), batch)
+            latent = rounded(self.encoder(images), self.medians)
+        features: Tensor = self.blueprint(latent)
+        return features
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return the objective."""
+        distortion = self.objective.loss(self.restore(normalise(batch["image"])), batch)
         return distortion, {"distortion": distortion.item()}
+
+
+def rounded(latent: Tensor, medians: Tensor) -> Tensor:
+    """Return a latent as packets bring it: rounded about the medians, which broadcast with it; float32."""
+    return torch.round(latent.float() - medians) + medians

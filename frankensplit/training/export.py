@@ -23,10 +23,10 @@ from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
+from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.recipe import CodecRecipe
-from frankensplit.training.run import KEPT_CODEC, load_codec
 from frankensplit.training.teacher import Teacher
 
 MULTIPLE = 32

@@ -38,8 +38,20 @@ class Schedule(Section):
     warmup: int = Field(100, ge=0, description="steps of linear warm-up")
     weight_decay: float = Field(0.0, ge=0)
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; absent: none")
-    precision: Literal["fp32", "bf16"] = "fp32"
-    checkpoint_every: int = Field(200, ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="of operations; weights are float32 (fp16 on GPUs only)"
+    )
+    sanity_steps: int = Field(
+        30,
+        ge=0,
+        description="steps in which one batch must be overfitted before the run begins; runs of less than ten times "
+        "as many steps go without, 0: all do",
+    )
+    checkpoint_every: int = Field(200, ge=1, description="steps; held-out loss and curves.png come with each")
+    keep: Literal["last", "best"] = Field(
+        "last", description="weights that count: the last, or those with the lowest held-out loss"
+    )
+    keep_every: int | None = Field(None, ge=1, description="steps after which weights are kept for good")
 
 
 class Crops(Section):
@@ -153,24 +165,64 @@ class CodecRecipe(Common):
         return self
 
 
-Recipe = Annotated[ClassifyRecipe | BackboneRecipe | CodecRecipe, Field(discriminator="task")]
+class HeadSpec(Section):
+    """A head: its kind is a file of models/heads, its name the topic of its results."""
+
+    kind: str
+    name: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$", description="absent: the kind")
+    detect: list[str] = Field(
+        default_factory=list, description="of a mask's classes, those whose parts are boxes"
+    )
+
+    @property
+    def known_as(self) -> str:
+        """The head's name."""
+        return self.name or self.kind
+
+
+class HeadRecipe(Common):
+    """Add a head to a finished bundle, or train one of its heads anew (paper 6.3.7)."""
+
+    task: Literal["head"]
+    bundle: str = Field(description="folder or installed name of the bundle; nothing else of it changes")
+    head: HeadSpec
+    features: Literal["clean", "compressed"] = Field(
+        "clean",
+        description="what the head learns from: the unmodified backbone's features, or what packets bring",
+    )
+
+
+class RerouteRecipe(Common):
+    """Put the shallow layers of one backbone before the frozen tail of another (paper 5.3.4)."""
+
+    task: Literal["reroute"]
+    head_of: str = Field(description="run or bundle whose shallow layers are taken, and trained on")
+    tail_of: str = Field(description="run or bundle whose tail and heads stay as they are")
+
+
+AnyRecipe = ClassifyRecipe | BackboneRecipe | CodecRecipe | HeadRecipe | RerouteRecipe
+Recipe = Annotated[AnyRecipe, Field(discriminator="task")]
 BASE = "base"
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Recipe)
 
 
-def load_recipe(path: Path, encoder_from: str | None = None) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
+def load_recipe(path: Path, encoder_from: str | None = None, head_of: str | None = None) -> AnyRecipe:
     """Read and check a recipe; with ``base: OTHER.yaml`` its values replace those of the other file, key by key.
 
     Args:
         path: the YAML.
         encoder_from: takes the place of the recipe's ``encoder_from``, or of its ``rate``.
+        head_of: takes the place of the recipe's ``bundle``.
 
     Raises:
         RecipeError: the file cannot be read, or a key is unknown, missing or out of range.
     """
     values = _read(path)
-    if encoder_from and isinstance(values, dict):
-        values = {**values, "rate": None, "encoder_from": encoder_from}
+    if isinstance(values, dict):
+        if encoder_from:
+            values |= {"rate": None, "encoder_from": encoder_from}
+        if head_of:
+            values |= {"bundle": head_of}
     return parse_recipe(values, str(path))
 
 
@@ -195,10 +247,10 @@ def _laid_over(base: Any, values: Any) -> Any:
     return {**base, **{key: _laid_over(base.get(key), value) for key, value in values.items()}}
 
 
-def parse_recipe(values: Any, source: str) -> ClassifyRecipe | BackboneRecipe | CodecRecipe:
+def parse_recipe(values: Any, source: str) -> AnyRecipe:
     """Check a recipe given as plain values; ``source`` is named in errors."""
     try:
-        recipe: ClassifyRecipe | BackboneRecipe | CodecRecipe = _ADAPTER.validate_python(values)
+        recipe: AnyRecipe = _ADAPTER.validate_python(values)
     except ValidationError as err:
         faults = "; ".join(
             f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']} (found {fault['input']!r})"

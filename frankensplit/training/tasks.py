@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.encoder import normalise
 from frankensplit.models.heads.base import Head
-from frankensplit.training.engine import Task
+from frankensplit.training.task import Task
 
 
 class Classify(Task):
@@ -42,6 +42,12 @@ class BackboneWithHeads(Task):
         self.heads = nn.ModuleDict(heads)
         self.weights = weights
 
+    @property
+    def labels(self) -> dict[str, dict[str, Any]]:
+        """The label set of each head."""
+        heads: Any = self.heads
+        return {name: head.labels for name, head in heads.items()}
+
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and each head's own."""
         return self.heads_loss(self.backbone(normalise(batch["image"])), batch)
@@ -51,10 +57,15 @@ class BackboneWithHeads(Task):
         losses: dict[str, Tensor] = {}
         for name, module in self.heads.items():
             head: Any = module
-            targets = {k.split(".", 1)[1]: v for k, v in batch.items() if k.startswith(f"{name}.")}
-            losses[name] = head.loss(head(features), targets)
+            losses[name] = head.loss(head(features), head_targets(batch, name))
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}
+
+
+def head_targets(batch: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return a head's targets in a batch by their key."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in batch.items() if key.startswith(prefix)}
 
 
 @torch.no_grad()

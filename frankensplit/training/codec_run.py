@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepare trainings of codecs, and read finished ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from frankensplit.bundle import Codec
+from frankensplit.errors import RecipeError
+from frankensplit.models.backbone import freeze
+from frankensplit.models.blueprints import build_blueprint, complete_arguments
+from frankensplit.models.encoder import Encoder
+from frankensplit.models.entropy import FactorizedPrior
+from frankensplit.models.onnx_graph import read_encoder
+from frankensplit.models.placement import place
+from frankensplit.training.batches import Batches, Pool, batches_of, load_scene_pool, with_saliency
+from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
+from frankensplit.training.objectives import (
+    HeadDistillation,
+    Objective,
+    StageDistillation,
+    TaskDistillation,
+    TaskLoss,
+)
+from frankensplit.training.recipe import (
+    CodecRecipe,
+    parse_recipe,
+)
+from frankensplit.training.saliency.cache import SaliencyCache
+from frankensplit.training.saliency.model import SaliencyModel
+from frankensplit.training.tasks import (
+    BackboneWithHeads,
+    channel_variance,
+    fisher_information,
+)
+from frankensplit.training.teacher import Teacher, load_teacher
+from frankensplit.training.where import Where
+
+STATISTICS_BATCHES = 12
+KEPT_CODEC = "codec"
+OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
+    "stages": StageDistillation,
+    "task": TaskLoss,
+    "disagreement": TaskDistillation,
+}
+
+
+def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
+    """Return the networks of a codec run, its recipe, and its teacher, whose run lies beside it.
+
+    Raises:
+        RecipeError: a run is missing or of another task.
+    """
+    weights, values = load_weights(run)
+    recipe = parse_recipe(values, str(run))
+    if not isinstance(recipe, CodecRecipe):
+        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
+    teacher = _load_teacher(recipe, run.parent)
+    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
+    weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it
+    task.load_state_dict(weights)
+    return task, recipe, teacher
+
+
+def _load_teacher(recipe: CodecRecipe, runs: Path) -> Teacher:
+    teacher = load_teacher(recipe.teacher, runs)
+    if recipe.head_weights is None:
+        return teacher
+    if set(recipe.head_weights) != set(teacher.task.heads):
+        raise RecipeError(
+            f"recipe {recipe.name}: head_weights names {sorted(recipe.head_weights)}, the teacher's heads are "
+            f"{sorted(teacher.task.heads)}"
+        )
+    teacher.task.weights = recipe.head_weights
+    return teacher
+
+
+def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCodec | TrainBlueprint:
+    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder."""
+    if recipe.rate is None:
+        codec = Codec.open(run / KEPT_CODEC)
+        encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
+        return TrainBlueprint(encoder, medians, _blueprint(recipe, encoder, objective), objective)
+    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
+    prior = FactorizedPrior(encoder.channels)
+    blueprint = _blueprint(recipe, encoder, objective)
+    return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr)
+
+
+def _blueprint(recipe: CodecRecipe, encoder: Encoder, objective: Objective) -> nn.Module:
+    family, backbone = recipe.blueprint.family, objective.teacher.backbone
+    return build_blueprint(
+        family,
+        latent_channels=encoder.channels,
+        target_channels=backbone.channels[0],
+        **complete_arguments(family, backbone, recipe.blueprint.arguments),
+    )
+
+
+def prepare_codec(recipe: CodecRecipe, where: Where) -> tuple[TrainCodec | TrainBlueprint, Batches]:
+    """Build encoder, entropy model and blueprint, or a blueprint alone, and read the data."""
+    runs = where.runs
+    teacher = _load_teacher(recipe, runs)
+    if recipe.encoder_from:
+        _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
+    pools = [load_scene_pool(source, where.data_root) for source in recipe.data]
+    objective = _objective(recipe, teacher, pools)
+    if recipe.saliency:
+        pools = with_saliency(pools, SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device)))
+    task = build_codec(recipe, runs / recipe.name, objective)
+    freeze(place(teacher.task, where.device))
+    if recipe.init:
+        task.load_state_dict(load_weights(runs / recipe.init)[0])
+    return task, batches_of(recipe, pools, teacher.labels if objective.needs_labels else {})
+
+
+def _keep_codec(source: str, folder: Path) -> None:
+    """Copy the codec that stays as it is into the run, where a resumed run and the export find it."""
+    codec = Codec.open(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in codec.path.iterdir():
+        shutil.copyfile(path, folder / path.name)
+
+
+def _objective(recipe: CodecRecipe, teacher: Teacher, pools: Sequence[Pool]) -> Objective:
+    if recipe.objective != "features":
+        return OBJECTIVES[recipe.objective](teacher.task)
+    weights = _channel_weights(recipe, teacher.task, batches_of(recipe, pools, teacher.labels))
+    if recipe.saliency:
+        return HeadDistillation(teacher.task, weights, recipe.saliency.uniform, recipe.saliency.salient)
+    return HeadDistillation(teacher.task, weights)
+
+
+def _channel_weights(recipe: CodecRecipe, teacher: BackboneWithHeads, batches: Batches) -> torch.Tensor:
+    """Return the weight of each shallow channel, scaled so that the mean of weight times variance is 1."""
+    some = [batches[step] for step in range(min(STATISTICS_BATCHES, len(batches)))]
+    variance = channel_variance(teacher.backbone, some)
+    if recipe.channel_weight == "variance":
+        return 1 / variance
+    information = fisher_information(teacher, some)
+    return information / (information * variance).mean()

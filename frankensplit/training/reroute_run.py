@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepare re-routings, and read finished ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from frankensplit.errors import RecipeError
+from frankensplit.models.backbone import freeze
+from frankensplit.models.placement import place
+from frankensplit.training.batches import Batches, batches_of, load_scene_pool
+from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.objectives import TaskLoss
+from frankensplit.training.recipe import RerouteRecipe, parse_recipe
+from frankensplit.training.reroute_task import TrainReroute
+from frankensplit.training.teacher import load_teacher
+from frankensplit.training.where import Where
+
+
+def prepare_reroute(recipe: RerouteRecipe, where: Where) -> tuple[TrainReroute, Batches]:
+    """Join the shallow layers of one backbone to the tail of another, and read the data."""
+    task = build_reroute(recipe, where.runs)
+    freeze(place(task.objective.teacher, where.device))
+    pools = [load_scene_pool(source, where.data_root) for source in recipe.data]
+    return task, batches_of(recipe, pools, task.objective.teacher.labels)
+
+
+def load_reroute(run: Path, step: int | None = None) -> TrainReroute:
+    """Return the networks of a re-routing run, whose backbones' runs lie beside it.
+
+    Raises:
+        RecipeError: a run is missing or of another task.
+    """
+    weights, values = load_weights(run, step=step)
+    recipe = parse_recipe(values, str(run))
+    if not isinstance(recipe, RerouteRecipe):
+        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'reroute'")
+    task = build_reroute(recipe, run.parent)
+    task.load_state_dict(weights)
+    return task
+
+
+def build_reroute(recipe: RerouteRecipe, runs: Path) -> TrainReroute:
+    """Build the networks of a re-routing recipe."""
+    source, target = (load_teacher(name, runs).task for name in (recipe.head_of, recipe.tail_of))
+    return TrainReroute(source.backbone, TaskLoss(target))
