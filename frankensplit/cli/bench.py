@@ -13,6 +13,8 @@ SUB_VERBS = {
     "components": "time, size, memory and energy of each part of each codec, in one run",
     "link": "milliseconds a frame and frames a second over links, from BLE to 5G",
     "network": "the real nodes over a link of limited rate that loses packets",
+    "training": "train, export and evaluate by several recipes: what does a change of recipe do?",
+    "curve": "how fast a training comes within reach of another: accuracy of the weights kept on the way",
     "check": "re-measure a small set and fail where it became worse than the committed figures",
 }
 

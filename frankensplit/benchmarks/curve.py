@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``frankensplit bench curve RUN...``: accuracy of the weights that a run kept on its way (``schedule.keep_every``).
+
+The first run is the reference: from which step on is each other one within reach of what the reference ends with (paper
+Figures 12 and 16)? Latents are rounded as packets bring them; no bytes are made, since blueprints and re-routed layers
+do not change them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frankensplit.cli.common import add_data_root, add_device, add_json, add_runs, positive_int, write_json
+
+if TYPE_CHECKING:
+    from frankensplit.data.frames import Frames
+    from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
+    from frankensplit.training.reroute_task import TrainReroute
+    from frankensplit.training.tasks import BackboneWithHeads
+    from frankensplit.training.where import Where
+
+WITHIN_POINTS = 0.25
+MULTIPLE = 32
+Curve = dict[int, dict[str, float]]  # step: value of each head
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verb's arguments."""
+    parser.add_argument(
+        "run",
+        nargs="+",
+        help="name of a codec's, blueprint's or re-routing's run; the first is the reference",
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="SPEC", help="labelled frames to measure on, such as camvid:val"
+    )
+    parser.add_argument("--frames", type=positive_int, help="the first so many frames only")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=WITHIN_POINTS,
+        metavar="POINTS",
+        help="what counts as within reach (%(default)s)",
+    )
+    add_data_root(parser)
+    add_runs(parser)
+    add_device(parser)
+    add_json(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure each run's curve, print them, write JSON."""
+    from frankensplit.evaluation.provenance import provenance
+    from frankensplit.training.where import Where
+
+    where = Where(args.runs, args.data_root, args.device)
+    runs = [_measure_run(where, name, args.data, args.frames) for name in args.run]
+    goal = runs[0]["rows"][-1]["heads"]
+    for run in runs:
+        run["steps_to_within"] = {
+            head: _first_within(run["rows"], head, goal[head], args.within) for head in goal
+        }
+    result = {"data": args.data, "within_points": args.within, "goal": goal, "runs": runs} | provenance()
+    _print(result)
+    write_json(result, args.json)
+    return 0
+
+
+def _first_within(rows: Sequence[Mapping[str, Any]], head: str, goal: float, points: float) -> int | None:
+    """Return the step of the first kept weights that lose no more than so many points to the goal."""
+    return next((row["step"] for row in rows if row["heads"].get(head, -1.0) >= goal - points), None)
+
+
+def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[str, Any]:
+    from frankensplit.data.frames import open_frames
+    from frankensplit.errors import RecipeError
+    from frankensplit.models.heads import truth_classes
+    from frankensplit.progress import Meter
+    from frankensplit.training.checkpoint import kept_steps, load_weights
+
+    run = where.runs / name
+    recipe = load_weights(run)[1]
+    steps = kept_steps(run)
+    if not steps:
+        raise RecipeError(
+            f"{run} kept no weights on its way: give its recipe schedule.keep_every, and train it again"
+        )
+    teacher = _load(run, recipe["task"], steps[0]).objective.teacher
+    frames = open_frames(data, where.data_root, limit=limit, **truth_classes(teacher.labels))
+    rows: list[dict[str, Any]] = []
+    with Meter(name, len(steps) + 1) as meter:
+        unmodified = _accuracy(None, teacher, frames, where.device)
+        meter.advance("unmodified backbone")
+        for step in steps:
+            task = _load(run, recipe["task"], step)
+            rows.append(
+                {"step": step, "heads": _accuracy(task, task.objective.teacher, frames, where.device)}
+            )
+            meter.advance(f"step {step}")
+    return {"run": name, "recipe": recipe, "unmodified": unmodified, "rows": rows}
+
+
+def _load(run: Path, task: str, step: int) -> TrainCodec | TrainBlueprint | TrainReroute:
+    from frankensplit.errors import RecipeError
+    from frankensplit.training.codec_run import load_codec
+    from frankensplit.training.reroute_run import load_reroute
+
+    if task == "codec":
+        return load_codec(run, step)[0]
+    if task == "reroute":
+        return load_reroute(run, step)
+    raise RecipeError(f"{run} is a run of task {task!r}: curves are of 'codec' and 'reroute'")
+
+
+def _accuracy(
+    task: TrainCodec | TrainBlueprint | TrainReroute | None,
+    teacher: BackboneWithHeads,
+    frames: Frames,
+    device: str,
+) -> dict[str, float]:
+    """Return each head's metric on the frames, behind a task's features or (None) behind the backbone's own."""
+    import torch
+
+    from frankensplit.evaluation.metrics import metric_for
+    from frankensplit.geometry import Geometry
+    from frankensplit.models.backbone import freeze
+    from frankensplit.models.encoder import normalise
+    from frankensplit.models.heads import head_class, heads_with_truth
+    from frankensplit.models.placement import place
+
+    labels = teacher.labels
+    names = heads_with_truth(labels, frames.truth)
+    metrics = {name: metric_for(head_class(name, labels[name]).kind, labels[name]) for name in names}
+    contributions: dict[str, list[Any]] = {name: [] for name in names}
+    shallow = teacher.backbone.shallow if task is None else freeze(place(task, device)).restore
+    freeze(place(teacher, device))
+    for frame in frames:
+        height, width = frame.rgb.shape[:2]
+        geometry = Geometry(height, width, height, width, MULTIPLE)
+        image = torch.from_numpy(geometry.prepare(frame.rgb)).to(device).permute(2, 0, 1).unsqueeze(0)
+        with torch.inference_mode():
+            features = teacher.backbone.tail(shallow(normalise(image)))
+            for name in names:
+                head: Any = teacher.heads[name]
+                result = head.result(head(features), geometry)
+                truth = head.truth(frame.truth, labels[name])
+                contributions[name].append(metrics[name].frame(result, truth))
+    return {name: round(metrics[name].value(contributions[name]), 3) for name in names}
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(stderr=True)
+    for run in result["runs"]:
+        table = Table(title=run["run"])
+        for column in ("step", *run["unmodified"]):
+            table.add_column(column, justify="right")
+        for row in run["rows"]:
+            table.add_row(str(row["step"]), *(f"{value:.2f}" for value in row["heads"].values()))
+        table.add_row("unmodified", *(f"{value:.2f}" for value in run["unmodified"].values()))
+        console.print(table)
+        for head, step in run["steps_to_within"].items():
+            reached = "never" if step is None else f"at step {step}"
+            console.print(
+                f"{head}: within {result['within_points']:g} points of {result['goal'][head]:.2f} {reached}"
+            )
