@@ -44,6 +44,7 @@ class TrainCodec(Task):
         return distortion + self.rate.weight * risen * bpp, {
             "distortion": distortion.item(),
             "bpp": bpp.item(),
+            **self.objective.figures,
         }
 
     def restore(self, images: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class TrainBlueprint(Task):
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the objective."""
         distortion = self.objective.loss(self.restore(normalise(batch["image"])), batch)
-        return distortion, {"distortion": distortion.item()}
+        return distortion, {"distortion": distortion.item(), **self.objective.figures}
 
 
 def rounded(latent: Tensor, medians: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class Objective(ABC):
 
     def __init__(self, teacher: BackboneWithHeads) -> None:
         self.teacher = teacher
+        self.figures: dict[str, float] = {}  # of the last batch, to be logged
 
     @abstractmethod
     def loss(self, restored: Tensor, batch: Batch) -> Tensor:
@@ -104,6 +105,26 @@ class TaskLoss(Objective):
         """Return the heads' loss on these features."""
         loss, _ = self.teacher.heads_loss(features, batch)
         return loss / sum(self.teacher.weights.values())
+
+
+class FeaturesAndTask(Objective):
+    """The features' error plus the heads' own loss: what the paper fits blueprints to finished encoders by (6.3.6).
+
+    Both are means of about 1 for features that say nothing, so neither drowns the other.
+    """
+
+    needs_labels = True
+
+    def __init__(self, features: HeadDistillation) -> None:
+        super().__init__(features.teacher)
+        self.features, self.task = features, TaskLoss(features.teacher)
+        self.needs_saliency = features.needs_saliency
+
+    def loss(self, restored: Tensor, batch: Batch) -> Tensor:
+        """Return the sum."""
+        features, task = self.features.loss(restored, batch), self.task.loss(restored, batch)
+        self.figures = {"features": features.item(), "task": task.item()}
+        return features + task
 
 
 class TaskDistillation(TaskLoss):

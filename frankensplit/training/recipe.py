@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from frankensplit.errors import RecipeError
 
@@ -21,11 +30,26 @@ class Section(BaseModel):
 class Source(Section):
     """One data set of the mix."""
 
-    data: str = Field(description="SET:SPLIT, DIR:SPLIT or street:SPLIT")
+    data: str = Field(
+        description="SET:SPLIT, DIR:SPLIT, street:SPLIT, or a folder, .tar, COCO's .json, video or rosbag"
+    )
     share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the others")
-    frames: int = Field(200, ge=1, description="how many frames of the synthetic street")
+    every: int = Field(1, ge=1, description="take each N-th frame, as of videos, whose neighbours are alike")
+    frames: int | None = Field(
+        None, ge=1, description="how many frames at most; absent: all, and 200 of the synthetic street"
+    )
+    topic: str | None = Field(None, description="image topic of a rosbag that has several")
     include: str | None = Field(None, description="regular expression that keys must match")
     exclude: str | None = Field(None, description="regular expression that keys must not match")
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as err:
+            raise ValueError(f"not a regular expression: {err}") from err
+        return pattern
 
 
 class Schedule(Section):
@@ -142,10 +166,10 @@ class CodecRecipe(Common):
     )
     blueprint: BlueprintSpec
     rate: Rate | None = Field(None, description="not with encoder_from, whose rate is fixed")
-    objective: Literal["features", "stages", "task", "disagreement"] = Field(
+    objective: Literal["features", "features+task", "stages", "task", "disagreement"] = Field(
         "features",
-        description="distil the shallow features; those and each stage's after them; the heads' own loss; half of "
-        "that and half disagreement with the unmodified backbone's heads",
+        description="distil the shallow features; and the heads' own loss beside; those and each stage's after them; "
+        "the heads' own loss; half of that and half disagreement with the unmodified backbone's heads",
     )
     channel_weight: Literal["variance", "fisher"] = Field(
         "variance",
@@ -158,9 +182,9 @@ class CodecRecipe(Common):
     def _fits_together(self) -> CodecRecipe:
         if (self.rate is None) != (self.encoder_from is not None):
             raise ValueError("give one of rate and encoder_from")
-        if self.objective != "features" and (self.saliency or self.channel_weight != "variance"):
+        if not self.objective.startswith("features") and (self.saliency or self.channel_weight != "variance"):
             raise ValueError(
-                f"saliency and channel_weight belong to objective features, not {self.objective}"
+                f"saliency and channel_weight belong to objectives of features, not {self.objective}"
             )
         return self
 
