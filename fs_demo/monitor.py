@@ -47,7 +47,8 @@ class MonitorNode(Node):
         self._bundle = Bundle.open(self._chosen.bundle)
         self._out = Path(self._chosen.out)
         self._out.mkdir(parents=True, exist_ok=True)
-        self._heads = {name: head_class(name).kind for name in self._bundle.server["heads"]}
+        labels = self._bundle.labels
+        self._heads = {name: head_class(name, labels[name]).kind for name in self._bundle.server["heads"]}
         self._label_infos: dict[str, LabelInfo] = {}
         self._senders: dict[str, Publisher] = {}
         self._book, self._lock = FrameBook(), threading.Lock()

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import Bundle
+from frankensplit.data.truth import Truth
 from frankensplit.evaluation.metrics import Statistics, metric_for
-from frankensplit.models.heads import head_class
+from frankensplit.models.heads import head_class, heads_with_truth
 from frankensplit.results import Result
 from fs_demo.frames import Cost, DemoFrame
 
@@ -27,7 +28,7 @@ class Accuracy:
     """One head against the truth."""
 
     def __init__(self, name: str, labels: dict[str, Any]) -> None:
-        self._head, self._labels = head_class(name), labels
+        self._head, self._labels = head_class(name, labels), labels
         self._metric = metric_for(self._head.kind, labels)
         self.name = self._metric.name
         self._statistics: list[Statistics] = []
@@ -39,7 +40,7 @@ class Accuracy:
 
     def truth(self, mask: NDArray[np.uint8]) -> Result:
         """Return what a perfect head would give."""
-        return self._head.truth(mask, self._labels)
+        return self._head.truth(Truth(mask), self._labels)
 
     def add(self, result: Result, mask: NDArray[np.uint8]) -> None:
         """Compare one frame."""
@@ -54,7 +55,8 @@ class Tally:
     """Counts frames; belongs to one thread."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.accuracies = {name: Accuracy(name, bundle.labels[name]) for name in bundle.server["heads"]}
+        labels = {name: bundle.labels[name] for name in bundle.server["heads"]}
+        self.accuracies = {name: Accuracy(name, labels[name]) for name in heads_with_truth(labels, "mask")}
         self.frames = 0
         self.last: Cost | None = None
         self._stamps_ns: list[int] = []
@@ -71,8 +73,8 @@ class Tally:
         for stage, value in _with_rest(frame.cost).items():
             self._stages_ms.setdefault(stage, []).append(value)
         if frame.truth is not None:
-            for name, result in frame.results.items():
-                self.accuracies[name].add(result, frame.truth)
+            for name in self.accuracies.keys() & frame.results.keys():
+                self.accuracies[name].add(frame.results[name], frame.truth)
         self.frames += 1
         self.last = frame.cost
 

@@ -314,11 +314,13 @@ def _of_one_size(pictures: list[Any], data: str) -> list[Any]:
 
 def _truths(head: str, labels: dict[str, Any], masks: list[Any], unmodified: list[Result]) -> list[Result]:
     """Return the truth of each frame; where a frame has none, the unmodified backbone's predictions for all."""
+    from frankensplit.data.truth import Truth
     from frankensplit.models.heads import head_class
 
-    if any(mask is None for mask in masks):
+    kind = head_class(head, labels)
+    if any(mask is None for mask in masks) or "mask" not in kind.learns_from(labels):
         return unmodified
-    return [head_class(head).truth(mask, labels) for mask in masks]
+    return [kind.truth(Truth(mask), labels) for mask in masks]
 
 
 def parse_stream(text: str) -> Stream:

@@ -104,7 +104,7 @@ def _rows(
     settings: Sequence[tuple[str, int]],
 ) -> list[_Row]:
     """Return bytes and losses of each setting."""
-    heads = {name: head_class(name) for name in bundle.server["heads"]}
+    heads = {name: head_class(name, bundle.labels[name]) for name in bundle.server["heads"]}
     metrics = {name: metric_for(head.kind, bundle.labels[name]) for name, head in heads.items()}
     channels = [open_channel(*setting, OPTIONS, server.predictor, encoder) for setting in settings]
     unmodified: list[dict[str, Statistics]] = []
@@ -122,8 +122,7 @@ def _rows(
         }
 
     for scene in track(scenes, "measure bytes and losses", len(scenes)):
-        assert scene.mask is not None
-        truths = {name: head.truth(scene.mask, bundle.labels[name]) for name, head in heads.items()}
+        truths = {name: head.truth(scene.truth, bundle.labels[name]) for name, head in heads.items()}
         unmodified.append(seen(server.predictor.predict_image(scene.rgb).results, truths))
         for channel, kept, taken in zip(channels, coded, sizes, strict=True):
             arrival = channel.send(scene.rgb)

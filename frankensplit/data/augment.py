@@ -10,6 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.data.truth import Boxes, Truth
+
+MIN_VISIBLE = 0.25  # share of a box's area
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -48,6 +52,21 @@ class Crop:
             inside = np.asarray(cv2.copyMakeBorder(inside, *border, value=void))
         return self._turn(cv2.resize(inside, self.size[::-1], interpolation=cv2.INTER_NEAREST))
 
+    def boxes(self, boxes: Boxes) -> Boxes:
+        """Crop boxes; those are left out of which less than a quarter of the area is in the crop."""
+        scale = np.tile(np.array(self.size[::-1]) / np.array(self.window[::-1]), 2)
+        moved = (boxes.corners - np.tile([self.left, self.top], 2)) * scale
+        if self.flipped:
+            moved = moved[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + np.array([1, 0, 1, 0]) * self.size[1]
+        seen = np.clip(moved, 0, np.tile(self.size[::-1], 2))
+        kept = _areas(seen) >= MIN_VISIBLE * _areas(moved)
+        return Boxes.of(seen[kept], boxes.class_ids[kept], self.size)
+
+    def truth(self, truth: Truth, void: int) -> Truth:
+        """Crop what is known of a frame; ``void`` is what a mask holds beyond the frame's edge."""
+        mask = None if truth.mask is None else self.mask(truth.mask, void)
+        return Truth(mask, None if truth.boxes is None else self.boxes(truth.boxes), truth.label)
+
     def map(
         self, values: NDArray[np.float32], stride: int, extent: tuple[float, float] | None = None
     ) -> NDArray[np.float32]:
@@ -85,6 +104,11 @@ class Crop:
 
     def _turn(self, array: Any) -> NDArray[np.uint8]:
         return np.ascontiguousarray(array[:, ::-1] if self.flipped else array)
+
+
+def _areas(corners: NDArray[Any]) -> NDArray[Any]:
+    sides = corners[:, 2:] - corners[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1])
 
 
 def draw_crop(

@@ -25,10 +25,10 @@ from frankensplit.data.sources import (
     Source,
     SourceFrame,
     StreetSplit,
-    Truth,
     nothing_left,
     open_source,
 )
+from frankensplit.data.truth import Boxes, Truth, TruthKind
 from frankensplit.errors import DataError
 
 
@@ -36,7 +36,7 @@ from frankensplit.errors import DataError
 class LabelledFrame:
     """One frame: uint8 RGB ``(H, W, 3)`` and its truth in the bundle's indices.
 
-    The mask is uint8 ``(H, W)``; mask and label are None where the set's truth is of the other kind or none.
+    The mask is uint8 ``(H, W)``; mask, label and boxes are None where the set's truth is of another kind or none.
     """
 
     key: str
@@ -44,38 +44,56 @@ class LabelledFrame:
     mask: NDArray[np.uint8] | None
     label: int | None
     stamp_ns: int
+    boxes: Boxes | None = None
+
+    @property
+    def truth(self) -> Truth:
+        """What is known of the frame."""
+        return Truth(self.mask, self.boxes, self.label)
 
 
 @dataclass(frozen=True)
 class TruthRule:
     """What a set's truth is to a bundle: its kind, and the bundle's index for each of the set's values."""
 
-    kind: Truth
+    kind: TruthKind | None
     masks: NDArray[np.int16] | None = None
-    labels: Sequence[int | None] | None = None  # None: as they are
+    indices: Sequence[int | None] | None = None  # of boxes' and frames' classes; None: as they are
 
     def apply(self, frame: SourceFrame) -> LabelledFrame:
         """Return the frame with the bundle's truth; raises DataError where it has none or an unknown one."""
-        mask, label = None, None
-        if self.kind == "mask" and self.masks is not None:
-            if frame.mask is None:
-                raise DataError(f"{frame.name} has no mask, but the first frame of the set has one")
-            mask = map_mask(frame.mask, self.masks)
-        elif self.kind == "label":
-            if frame.label is None:
-                raise DataError(f"{frame.name} has no class, but the first frame of the set has one")
-            label = self._label(frame.label)
-        return LabelledFrame(frame.name, frame.rgb, mask, label, frame.stamp_ns)
+        mask = self._mask(frame) if self.kind == "mask" else None
+        label = self._label(frame) if self.kind == "label" else None
+        boxes = self._boxes(frame) if self.kind == "boxes" else None
+        return LabelledFrame(frame.name, frame.rgb, mask, label, frame.stamp_ns, boxes)
 
-    def _label(self, label: int) -> int:
-        if self.labels is None:
-            return label
-        if label >= len(self.labels):
-            raise DataError(f"the class is {label}, expected 0 to {len(self.labels) - 1}")
-        index = self.labels[label]
+    def _mask(self, frame: SourceFrame) -> NDArray[np.uint8]:
+        if frame.mask is None:
+            raise DataError(f"{frame.name} has no mask, but the first frame of the set has one")
+        assert self.masks is not None
+        return map_mask(frame.mask, self.masks)
+
+    def _label(self, frame: SourceFrame) -> int:
+        if frame.label is None:
+            raise DataError(f"{frame.name} has no class, but the first frame of the set has one")
+        index = self._index(frame.label)
         if index is None:
-            raise DataError(f"the bundle does not have the set's class {label}")
+            raise DataError(f"the bundle does not have the set's class {frame.label}")
         return index
+
+    def _boxes(self, frame: SourceFrame) -> Boxes:
+        """Return the boxes of the classes that the bundle has."""
+        assert frame.boxes is not None
+        indices = [self._index(int(class_id)) for class_id in frame.boxes.class_ids]
+        kept = [place for place, index in enumerate(indices) if index is not None]
+        return Boxes.of(frame.boxes.corners[kept], [indices[place] for place in kept], frame.boxes.frame)
+
+    def _index(self, value: int) -> int | None:
+        if self.indices is None:
+            return value
+        if value >= len(self.indices):
+            raise DataError(f"the class is {value}, expected 0 to {len(self.indices) - 1}")
+        return self.indices[value]
 
 
 class Frames:
@@ -88,7 +106,8 @@ class Frames:
         source: where the frames come from.
         rule: how truth is read.
         labels: the set's ``labels.json``, if it has one.
-        notes: what a reader of results should know about the data.
+        rate_notes: what a reader of results should know about the rate.
+        truth_notes: what he should know about frames and truth.
         stop: the number of frames at most.
     """
 
@@ -98,11 +117,13 @@ class Frames:
         source: Source,
         rule: TruthRule,
         labels: dict[str, Any] | None,
-        notes: Sequence[str],
+        rate_notes: Sequence[str],
+        truth_notes: Sequence[str],
         stop: int | None = None,
     ) -> None:
-        self.name, self.notes = name, list(notes)
+        self.name, self.notes, self.truth_notes = name, [*rate_notes, *truth_notes], list(truth_notes)
         self.truth, self.rate_hz = rule.kind, source.rate_hz
+        self.labels = labels
         self.labels_of_set: list[str] | None = labels["class_names"] if labels else None
         self.digest = _digest(name, source, labels)
         self.skipped: dict[str, str] = {}
@@ -160,6 +181,7 @@ def open_frames(
     *,
     ignore: int = UNLABELLED,
     label_classes: Sequence[str] | None = None,
+    box_classes: Sequence[str] | None = None,
     topic: str | None = None,
     limit: int | None = None,
 ) -> Frames:
@@ -167,13 +189,14 @@ def open_frames(
 
     Args:
         spec: ``street:train``, ``val`` or ``demo``; ``SET:SPLIT`` below ``data_root``; ``DIR:SPLIT``; a folder of
-            pictures, perhaps with masks; a folder of class folders; a video; a ``.tar`` shard; a rosbag. Files and
-            folders may be named from here or from ``data_root``.
+            pictures, perhaps with masks; a set of COCO's format; a folder of class folders; a video; a ``.tar``
+            shard; a rosbag. Files and folders may be named from here or from ``data_root``.
         data_root: folder of the data sets.
         classes: classes of the bundle's segmentation head, in order: masks are mapped to them by name where the set
             names its classes, else taken as they are. None: masks are taken as they are.
         ignore: the head's value of pixels without a class.
         label_classes: classes of the bundle's classification head, likewise; None: labels are taken as they are.
+        box_classes: classes of the bundle's detection head, likewise; boxes of other classes are left out.
         topic: image topic of a rosbag that has several.
         limit: the first so many frames only (of ``street``, which has no end: 200 without a limit).
 
@@ -184,8 +207,13 @@ def open_frames(
         raise DataError(f"a limit of {limit} frames leaves none: give at least 1")
     source = _open(spec, data_root, topic, limit)
     labels = source.labels()
-    rule, notes = _rule(source, labels, classes, ignore, label_classes)
-    return Frames(spec, source, rule, labels, [*_rate(source, labels), *source.notes, *notes], limit)
+    if source.truth == "mask":
+        rule, notes = _mask_rule(labels, classes, ignore)
+    else:
+        rule, notes = _index_rule(
+            source.truth, labels, box_classes if source.truth == "boxes" else label_classes
+        )
+    return Frames(spec, source, rule, labels, _rate(source, labels), [*source.notes, *notes], limit)
 
 
 def _open(spec: str, data_root: Path, topic: str | None, limit: int | None) -> Source:
@@ -207,29 +235,28 @@ def _rate(source: Source, labels: dict[str, Any] | None) -> list[str]:
     return [f"no rate_hz in labels.json: taken as {source.rate_hz:g} frames a second"]
 
 
-def _rule(
-    source: Source,
-    labels: dict[str, Any] | None,
-    classes: Sequence[str] | None,
-    ignore: int,
-    label_classes: Sequence[str] | None,
+def _mask_rule(
+    labels: dict[str, Any] | None, classes: Sequence[str] | None, ignore: int
 ) -> tuple[TruthRule, list[str]]:
-    if source.truth == "mask":
-        table, notes = mask_table(labels, classes, ignore)
-        return TruthRule("mask" if table is not None else None, table), notes
-    if source.truth != "label":
-        return TruthRule(None), []
-    if label_classes is None:
-        return TruthRule("label"), []
-    as_they_are = range(len(label_classes))
+    table, notes = mask_table(labels, classes, ignore)
+    return TruthRule("mask" if table is not None else None, table), notes
+
+
+def _index_rule(
+    kind: TruthKind | None, labels: dict[str, Any] | None, classes: Sequence[str] | None
+) -> tuple[TruthRule, list[str]]:
+    """Return the rule of truth that is a class's index, of boxes or of frames."""
+    if kind is None or classes is None:
+        return TruthRule(kind), []
     if labels is None:
-        return TruthRule("label", labels=as_they_are), [
+        as_they_are = range(len(classes))
+        return TruthRule(kind, indices=as_they_are), [
             "no labels.json: classes are taken as the bundle's indices"
         ]
-    fits, notes = match_names(labels["class_names"], label_classes)
+    fits, notes = match_names(labels["class_names"], classes)
     if all(index is None for index in fits):
-        return TruthRule("label", labels=as_they_are), [f"{notes[0]}; classes are taken by index"]
-    return TruthRule("label", labels=fits), notes
+        return TruthRule(None), [f"{notes[0]}; the set's truth is not used"]
+    return TruthRule(kind, indices=fits), notes
 
 
 def _digest(name: str, source: Source, labels: dict[str, Any] | None) -> str:

@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.data.coco import find_annotations, read_annotations
 from frankensplit.data.labels import LABELS_FILE, read_labels
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
+from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError
 from frankensplit.places import DATA_ROOT
@@ -29,14 +31,13 @@ SECOND_NS = 1_000_000_000
 DEFAULT_FPS = 15.0
 STREET = "street"
 STREET_FRAMES = 200
-Truth = Literal["mask", "label"] | None
 
 
 @dataclass(frozen=True)
 class SourceFrame:
     """One frame: uint8 RGB ``(H, W, 3)``, time, name, and the truth as its source stores it.
 
-    The mask is uint8 ``(H, W)``, the label an index.
+    The mask is uint8 ``(H, W)``, the label an index, boxes are in the picture's pixels.
     """
 
     rgb: NDArray[np.uint8]
@@ -44,6 +45,7 @@ class SourceFrame:
     stamp_ns: int
     name: str
     label: int | None = None
+    boxes: Boxes | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Source(ABC):
 
     kind: ClassVar[str]
     rate_hz: float | None = None  # the source's own rate, where it has one
-    truth: Truth = None  # what the first frame has
+    truth: TruthKind | None = None  # what the first frame has
 
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
@@ -115,8 +117,9 @@ def open_source(
     Args:
         spec: ``street`` or ``street:SEED`` (synthetic, endless, with truth); ``street:train``, ``val`` or ``demo``
             (single pictures of it); a camera's index; a folder of pictures (truth: ``NAME.mask.png`` beside a
-            picture, or ``images/`` and ``masks/NAME.png``); a folder of class folders; a video; a WebDataset shard
-            ``.tar``; ``SET:SPLIT`` or ``DIR:SPLIT``; a rosbag (folder, ``.db3`` or ``.mcap``).
+            picture, or ``images/`` and ``masks/NAME.png``); a folder with COCO's annotations, or the ``.json``
+            itself; a folder of class folders; a video; a WebDataset shard ``.tar``; ``SET:SPLIT`` or ``DIR:SPLIT``;
+            a rosbag (folder, ``.db3`` or ``.mcap``).
         fps: rate of sources that have none of their own, in frames a second.
         topic: image topic of a rosbag that has several.
         data_root: where ``SET`` lies, and where a file or folder is looked for that is not here.
@@ -140,7 +143,7 @@ def open_source(
         return _open_path(data_root / spec, fps, topic)
     raise DataError(
         f"no source {spec!r}: give `street`, a camera's index, SET:SPLIT, or an existing folder of pictures, "
-        "video, .tar shard or rosbag"
+        "video, .tar shard, .json of COCO's annotations or rosbag"
     )
 
 
@@ -160,6 +163,8 @@ def _open_path(path: Path, fps: float, topic: str | None) -> Source:
 def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
     if (folder / BAG_INDEX).is_file():
         return BagSource(folder, topic)
+    if annotations := find_annotations(folder):
+        return CocoSource(_only(annotations), fps)
     if (folder / IMAGES).is_dir() or any(_pictures(folder)):
         return FolderSource(folder, fps)
     if any(_class_folders(folder)):
@@ -174,6 +179,13 @@ def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
     )
 
 
+def _only(annotations: Sequence[Path]) -> Path:
+    if len(annotations) > 1:
+        listed = ", ".join(str(path) for path in annotations)
+        raise DataError(f"there are several files of annotations, give one of them: {listed}")
+    return annotations[0]
+
+
 def _choices(folder: str, splits: Sequence[str]) -> str:
     return " or ".join(f"{folder}:{split}" for split in splits)
 
@@ -181,6 +193,8 @@ def _choices(folder: str, splits: Sequence[str]) -> str:
 def _open_file(path: Path, fps: float, topic: str | None) -> Source:
     if path.suffix in BAG_FILES:
         return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
+    if path.suffix.lower() == ".json":
+        return CocoSource(path, fps)
     return ShardSource([path], fps) if path.suffix.lower() == ".tar" else VideoSource(path)
 
 
@@ -387,6 +401,40 @@ def _class_folders(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and any(_is_picture(inner) for inner in path.rglob("*")):
             yield path
+
+
+class CocoSource(ListedSource):
+    """Pictures with boxes, listed by a file of COCO's detection format."""
+
+    kind = "COCO set"
+    truth = "boxes"
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.annotations = read_annotations(path)
+        if not self.annotations.pictures:
+            raise DataError(f"{path} lists no pictures")
+        super().__init__([picture.file_name for picture in self.annotations.pictures], fps)
+        self.paths = [self.annotations.picture_path(name) for name in self.names]
+
+    def load(self, index: int) -> SourceFrame:
+        """Read one picture."""
+        path, picture = self.paths[index], self.annotations.pictures[index]
+        rgb = decode_picture(_bytes(path), str(path))
+        if rgb.shape[:2] != picture.boxes.frame:
+            (height, width), (rows, columns) = rgb.shape[:2], picture.boxes.frame
+            raise DataError(
+                f"{path} is {width}x{height}, expected {columns}x{rows} as {self.annotations.path.name} says"
+            )
+        key = str(Path(picture.file_name).with_suffix(""))
+        return SourceFrame(rgb, None, _index_ns(index, self.fps), key, boxes=picture.boxes)
+
+    def labels(self) -> dict[str, Any]:
+        """Return the names of the categories."""
+        return {"class_names": self.annotations.classes}
+
+    def files(self) -> Sequence[Path]:
+        """Return the annotations and the pictures that are there."""
+        return [self.annotations.path, *(path for path in self.paths if path.is_file())]
 
 
 class ShardSource(ListedSource):

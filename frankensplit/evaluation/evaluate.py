@@ -102,7 +102,7 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
     labelled = labelled_heads(bundle, frames)
     heads = {
         name: {"truth": "labels" if name in labelled else "unmodified backbone"}
-        | _head(name, metric_for(head_class(name).kind, bundle.labels[name]), records)
+        | _head(name, metric_for(head_class(name, bundle.labels[name]).kind, bundle.labels[name]), records)
         for name in bundle.server["heads"]
     }
     return {

@@ -31,9 +31,9 @@ from frankensplit.evaluation.records import (
     save_results,
 )
 from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_names
-from frankensplit.models.heads import head_class
+from frankensplit.models.heads import head_class, heads_with_truth, truth_classes
 from frankensplit.progress import Meter
-from frankensplit.results import BoxesResult, ClassesResult, Result
+from frankensplit.results import BoxesResult, Result
 
 UNMODIFIED = "unmodified"
 PART_FRAMES = 32
@@ -71,18 +71,8 @@ class Setup:
 
     def open_frames(self, bundle: Bundle) -> Frames:
         """Open the data, with truth in the bundle's indices."""
-        labels = [bundle.labels[head] for head in bundle.server["heads"]]
-        masks = next((one for one in labels if "ignore" in one), None)
-        exclusive = next((one for one in labels if one.get("exclusive")), None)
-        return open_frames(
-            self.data,
-            self.data_root,
-            masks["classes"] if masks else None,
-            label_classes=exclusive["classes"] if exclusive else None,
-            topic=self.topic,
-            limit=self.limit,
-            **({"ignore": masks["ignore"]} if masks else {}),
-        )
+        classes = truth_classes({name: bundle.labels[name] for name in bundle.server["heads"]})
+        return open_frames(self.data, self.data_root, topic=self.topic, limit=self.limit, **classes)
 
 
 @dataclass(frozen=True)
@@ -161,12 +151,8 @@ class Worker:
         return FrameRecord(frame.key, payload_bytes, pixels, statistics)
 
     def _truths(self, frame: LabelledFrame) -> dict[str, Result]:
-        labels = self.bundle.labels
-        if frame.mask is not None:
-            return {name: head_class(name).truth(frame.mask, labels[name]) for name in self.labelled}
-        if frame.label is not None:
-            return {name: _one_class(frame.label, len(labels[name]["classes"])) for name in self.labelled}
-        return {}
+        labels = {name: self.bundle.labels[name] for name in self.labelled}
+        return {name: head_class(name, one).truth(frame.truth, one) for name, one in labels.items()}
 
     def _agreed(self, unmodified: Mapping[str, Result]) -> dict[str, Result]:
         """Return the unmodified backbone's predictions as truth."""
@@ -176,10 +162,7 @@ class Worker:
 
 def labelled_heads(bundle: Bundle, frames: Frames) -> list[str]:
     """Return the heads whose truth the data have."""
-    exclusive = {name for name in bundle.server["heads"] if bundle.labels[name].get("exclusive")}
-    if frames.truth == "label":
-        return [name for name in bundle.server["heads"] if name in exclusive]
-    return [name for name in bundle.server["heads"] if name not in exclusive and frames.truth == "mask"]
+    return heads_with_truth({name: bundle.labels[name] for name in bundle.server["heads"]}, frames.truth)
 
 
 def measure(
@@ -299,10 +282,6 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:
         return "none"
-
-
-def _one_class(label: int, count: int) -> ClassesResult:
-    return ClassesResult(np.eye(count, dtype=np.float32)[label], 0.5)
 
 
 def _as_truth(result: Result, threshold: float) -> Result:

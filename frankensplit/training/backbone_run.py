@@ -11,8 +11,9 @@ from frankensplit.data.scenes import STREET, head_labels
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import build_backbone
-from frankensplit.training.batches import Batches, batches_of, load_class_pool, load_scene_pool
+from frankensplit.training.batches import Batches, batches_of
 from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.pools import load_pool
 from frankensplit.training.recipe import BackboneRecipe, ClassifyRecipe
 from frankensplit.training.tasks import BackboneWithHeads, Classify
 from frankensplit.training.teacher import LABELS, build_heads
@@ -21,13 +22,14 @@ from frankensplit.training.where import Where
 
 def prepare_classify(recipe: ClassifyRecipe, where: Where) -> tuple[Classify, Batches]:
     """Build a backbone with a classifier, and read its data."""
-    pools, counts = zip(*(load_class_pool(source, where.data_root) for source in recipe.data), strict=True)
-    if len(set(counts)) != 1:
+    loaded = [load_pool(source, where.data_root, {}) for source in recipe.data]
+    counts = [len(one.classes or ()) for one in loaded]
+    if len(set(counts)) != 1 or any(one.pool[0].truth.label is None for one in loaded):
         raise RecipeError(
-            f"recipe {recipe.name}: the sets have {counts} classes, expected one number for all"
+            f"recipe {recipe.name}: the sets have {counts} classes, expected sets with classes, of one number for all"
         )
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
-    return Classify(backbone, counts[0]), batches_of(recipe, pools, {})
+    return Classify(backbone, counts[0]), batches_of(recipe, [one.pool for one in loaded], {})
 
 
 def prepare_backbone(recipe: BackboneRecipe, where: Where) -> tuple[BackboneWithHeads, Batches]:
@@ -39,7 +41,7 @@ def prepare_backbone(recipe: BackboneRecipe, where: Where) -> tuple[BackboneWith
     if recipe.init:
         backbone.load_state_dict(load_weights(where.runs / recipe.init, "backbone.")[0])
     heads = build_heads(recipe, backbone, labels)
-    pools = [load_scene_pool(source, where.data_root) for source in recipe.data]
+    pools = [load_pool(source, where.data_root, labels).pool for source in recipe.data]
     return BackboneWithHeads(backbone, heads, recipe.heads), batches_of(recipe, pools, labels)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,29 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from frankensplit.data.augment import draw_crop, random_light
-from frankensplit.data.scenes import Scene, read_scenes
-from frankensplit.data.shards import open_shards
+from frankensplit.data.labels import UNLABELLED
+from frankensplit.data.truth import Truth
 from frankensplit.errors import DataError, RecipeError
 from frankensplit.models.encoder import STRIDE
-from frankensplit.models.heads import head_class
-from frankensplit.training.recipe import Crops, Source
-
-if TYPE_CHECKING:
-    from frankensplit.training.saliency.cache import SaliencyCache
-
-
-class Shot(NamedTuple):
-    """One training frame: uint8 RGB ``(H, W, 3)``; its class mask uint8 ``(H, W)`` or its class; its saliency map."""
-
-    rgb: NDArray[np.uint8]
-    truth: NDArray[np.uint8] | int
-    key: str = ""
-    saliency: NDArray[np.float16] | None = None
-    extent: tuple[float, float] | None = None  # rows and columns of the map that cover the frame
-
-
-Pool = list[Shot]
-UNLABELLED = 255  # where no head says which value of a mask to ignore
+from frankensplit.models.heads import head_class, heads_with_truth
+from frankensplit.training.pools import Pool, Shot
+from frankensplit.training.recipe import Common, Crops
 
 
 class Batches(Dataset[dict[str, Tensor]]):
@@ -47,13 +30,16 @@ class Batches(Dataset[dict[str, Tensor]]):
     share it.
 
     Args:
-        pools: frames of each source, with their mask or class.
+        pools: frames of each source.
         shares: how often each source is drawn, relative to the others.
         crops: how frames are cropped.
         heads: the heads whose targets are made, with their labels.
         seed: of all random draws.
         batch: frames a batch.
         steps: batches in all.
+
+    Raises:
+        DataError: a source lacks the truth that a head learns from.
     """
 
     def __init__(
@@ -70,6 +56,9 @@ class Batches(Dataset[dict[str, Tensor]]):
         self.shares = np.asarray(shares) / np.sum(shares)
         self.seed, self.batch, self.steps = seed, batch, steps
         self._places = range(batch)  # samples of a batch that are made here
+        self._labelled = all(pool[0].truth.label is not None for pool in pools)
+        for pool in pools:
+            _require_truth(pool[0], heads)
         self.void = next((labels["ignore"] for labels in heads.values() if "ignore" in labels), UNLABELLED)
 
     def __len__(self) -> int:
@@ -77,7 +66,10 @@ class Batches(Dataset[dict[str, Tensor]]):
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return ``image`` uint8 ``(N, 3, H, W)`` and the targets, named ``HEAD.KEY`` or ``label``."""
+        """Return ``image`` uint8 ``(N, 3, H, W)`` and the targets, named ``HEAD.KEY``.
+
+        ``label`` ``(N,)`` is there where every source has classes, ``saliency`` where frames have maps.
+        """
         samples = [self._sample(step, place) for place in self._places]
         return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
 
@@ -99,11 +91,11 @@ class Batches(Dataset[dict[str, Tensor]]):
         sample: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
         if shot.saliency is not None:
             sample["saliency"] = crop.map(shot.saliency.astype(np.float32), STRIDE, shot.extent)
-        if isinstance(shot.truth, int):
-            return sample | {"label": np.asarray(shot.truth)}
-        mask = crop.mask(shot.truth, self.void)
+        if self._labelled:
+            sample["label"] = np.asarray(shot.truth.label)
+        truth = crop.truth(shot.truth, self.void) if self.heads else Truth()
         for head, labels in self.heads.items():
-            targets = head_class(head).targets(mask, labels)
+            targets = head_class(head, labels).targets(truth, labels)
             sample |= {f"{head}.{key}": value for key, value in targets.items()}
         return sample
 
@@ -129,51 +121,17 @@ class Batches(Dataset[dict[str, Tensor]]):
         )
 
 
-def load_scene_pool(source: Source, data_root: Path) -> Pool:
-    """Read the frames of one source into memory.
+def batches_of(recipe: Common, pools: Sequence[Pool], heads: dict[str, dict[str, Any]]) -> Batches:
+    """Return a recipe's batches from the pools of its sources, with the targets of these heads."""
+    shares, schedule = [source.share for source in recipe.data], recipe.schedule
+    return Batches(pools, shares, recipe.crops, heads, recipe.seed, schedule.batch, schedule.steps)
 
-    Raises:
-        DataError: the source cannot be read or has no frames.
-    """
-    scenes: list[Scene] = list(
-        read_scenes(
-            source.data, data_root, frames=source.frames, include=source.include, exclude=source.exclude
-        )
-    )
-    if not scenes:
+
+def _require_truth(shot: Shot, heads: dict[str, dict[str, Any]]) -> None:
+    """Raise DataError where a head cannot learn from the truth of a frame, and so from that of its source."""
+    for name in heads.keys() - heads_with_truth(heads, shot.truth.kind):
+        kinds = " or ".join(head_class(name, heads[name]).learns_from(heads[name]))
         raise DataError(
-            f"{source.data} has no frames that match include={source.include!r} exclude={source.exclude!r}"
+            f"the truth of {shot.key} and its source is {shot.truth.kind or 'unknown'}, but head {name!r} learns "
+            f"from {kinds}, in its classes: take the source out, or the head"
         )
-    return [Shot(scene.rgb, scene.mask, scene.key) for scene in scenes]
-
-
-def load_class_pool(source: Source, data_root: Path) -> tuple[Pool, int]:
-    """Read pictures with one class each, and return them with the number of classes.
-
-    Raises:
-        DataError: a picture has no class.
-    """
-    shards = open_shards(source.data, data_root)
-    pool: Pool = []
-    for sample in shards:
-        label = sample.label()
-        if label is None:
-            raise DataError(f"{source.data}: sample {sample.key!r} has no KEY.cls")
-        pool.append(Shot(sample.image(), label, sample.key))
-    return pool, len(shards.labels["class_names"])
-
-
-def with_saliency(pools: Sequence[Pool], cache: SaliencyCache) -> list[Pool]:
-    """Return the pools with the map of each frame, from the cache or computed for it."""
-    shots = [shot for pool in pools for shot in pool]
-    cache.fill(((shot.rgb, _label(shot)) for shot in shots), len(shots))
-    return [[_with_map(shot, cache) for shot in pool] for pool in pools]
-
-
-def _with_map(shot: Shot, cache: SaliencyCache) -> Shot:
-    values = cache.map(shot.rgb, _label(shot)).astype(np.float16)
-    return shot._replace(saliency=values, extent=cache.model.map_extent(*shot.rgb.shape[:2]))
-
-
-def _label(shot: Shot) -> int | None:
-    return shot.truth if isinstance(shot.truth, int) else None

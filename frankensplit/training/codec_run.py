@@ -18,7 +18,7 @@ from frankensplit.models.encoder import Encoder
 from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches, Pool, batches_of, load_scene_pool, with_saliency
+from frankensplit.training.batches import Batches, batches_of
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.objectives import (
@@ -28,6 +28,7 @@ from frankensplit.training.objectives import (
     TaskDistillation,
     TaskLoss,
 )
+from frankensplit.training.pools import Pool, load_pool, with_saliency
 from frankensplit.training.recipe import (
     CodecRecipe,
     parse_recipe,
@@ -115,7 +116,7 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> tuple[TrainCodec | Train
     teacher = _load_teacher(recipe, runs)
     if recipe.encoder_from:
         _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
-    pools = [load_scene_pool(source, where.data_root) for source in recipe.data]
+    pools = [load_pool(source, where.data_root, teacher.labels).pool for source in recipe.data]
     objective = _objective(recipe, teacher, pools)
     if recipe.saliency:
         pools = with_saliency(pools, SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device)))
@@ -137,7 +138,8 @@ def _keep_codec(source: str, folder: Path) -> None:
 def _objective(recipe: CodecRecipe, teacher: Teacher, pools: Sequence[Pool]) -> Objective:
     if recipe.objective != "features":
         return OBJECTIVES[recipe.objective](teacher.task)
-    weights = _channel_weights(recipe, teacher.task, batches_of(recipe, pools, teacher.labels))
+    labels = teacher.labels if recipe.channel_weight == "fisher" else {}
+    weights = _channel_weights(recipe, teacher.task, batches_of(recipe, pools, labels))
     if recipe.saliency:
         return HeadDistillation(teacher.task, weights, recipe.saliency.uniform, recipe.saliency.salient)
     return HeadDistillation(teacher.task, weights)

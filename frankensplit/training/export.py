@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Tables
-from frankensplit.data.scenes import STREET, Scene, read_scenes
+from frankensplit.data.sources import STREET
 from frankensplit.edge.runtimes import Runtime, open_runtime
 from frankensplit.geometry import Geometry
 from frankensplit.models.blueprints import complete_arguments
@@ -28,10 +28,12 @@ from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
+from frankensplit.training.pools import read_pictures
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.teacher import Teacher
 
 MULTIPLE = 32
+STREET_FRAMES = 60  # of the synthetic street, whose symbols are counted
 COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
 
 
@@ -114,26 +116,26 @@ def _choose_tables(
     return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
 
 
-def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[Scene]:
+def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
     for source in recipe.data:
-        frames = min(source.frames, 60)
-        yield from read_scenes(
-            source.data, data_root, frames=frames, include=source.include, exclude=source.exclude
-        )
+        some = min(source.frames or STREET_FRAMES, STREET_FRAMES)
+        street = source.data.startswith(f"{STREET}:")
+        yield from read_pictures(source.model_copy(update={"frames": some}) if street else source, data_root)
 
 
-def _held_out(recipe: CodecRecipe, data_root: Path) -> Iterable[Scene]:
+def _held_out(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
     for source in recipe.data:
         if source.exclude and not source.data.startswith(f"{STREET}:"):
-            yield from read_scenes(source.data, data_root, include=source.exclude)
+            others = source.model_copy(update={"include": source.exclude, "exclude": None, "frames": None})
+            yield from read_pictures(others, data_root)
 
 
 def _symbols(
-    runtime: Runtime, scenes: Iterable[Scene], nominal: tuple[int, int]
+    runtime: Runtime, pictures: Iterable[NDArray[np.uint8]], nominal: tuple[int, int]
 ) -> Iterable[NDArray[np.int32]]:
-    for scene in scenes:
-        geometry = Geometry(scene.rgb.shape[0], scene.rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
-        yield runtime(geometry.prepare(scene.rgb)[None])[0].copy()
+    for rgb in pictures:
+        geometry = Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
+        yield runtime(geometry.prepare(rgb)[None])[0].copy()
 
 
 def _count(frames: Iterable[NDArray[np.int32]]) -> Tables:

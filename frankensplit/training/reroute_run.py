@@ -8,9 +8,10 @@ from pathlib import Path
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches, batches_of, load_scene_pool
+from frankensplit.training.batches import Batches, batches_of
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.objectives import TaskLoss
+from frankensplit.training.pools import load_pool
 from frankensplit.training.recipe import RerouteRecipe, parse_recipe
 from frankensplit.training.reroute_task import TrainReroute
 from frankensplit.training.teacher import load_teacher
@@ -21,8 +22,9 @@ def prepare_reroute(recipe: RerouteRecipe, where: Where) -> tuple[TrainReroute, 
     """Join the shallow layers of one backbone to the tail of another, and read the data."""
     task = build_reroute(recipe, where.runs)
     freeze(place(task.objective.teacher, where.device))
-    pools = [load_scene_pool(source, where.data_root) for source in recipe.data]
-    return task, batches_of(recipe, pools, task.objective.teacher.labels)
+    labels = task.objective.teacher.labels
+    pools = [load_pool(source, where.data_root, labels).pool for source in recipe.data]
+    return task, batches_of(recipe, pools, labels)
 
 
 def load_reroute(run: Path, step: int | None = None) -> TrainReroute:

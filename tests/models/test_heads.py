@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from frankensplit.data.truth import Truth
 from frankensplit.errors import BundleError
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads import build_head, head_class
@@ -44,7 +45,7 @@ def test_loss_falls_when_trained_on_one_mask(name, mask):
     torch.manual_seed(0)
     head = build_head(name, CHANNELS, LABELS[name], STRIDES)
     features = _features(*mask.shape)
-    targets = head.targets(mask, LABELS[name])
+    targets = head.targets(Truth(mask), LABELS[name])
     batch = {key: torch.from_numpy(value)[None] for key, value in targets.items()}
     optimiser = torch.optim.Adam(head.parameters(), lr=5e-3)
     losses = []
@@ -60,7 +61,7 @@ def test_loss_falls_when_trained_on_one_mask(name, mask):
 @pytest.mark.parametrize("name", LABELS)
 def test_loss_is_for_the_same_targets_whatever_the_finest_stride(name, mask):
     head = build_head(name, CHANNELS, LABELS[name], (16, 16, 32))
-    batch = {k: torch.from_numpy(v)[None] for k, v in head.targets(mask, LABELS[name]).items()}
+    batch = {k: torch.from_numpy(v)[None] for k, v in head.targets(Truth(mask), LABELS[name]).items()}
     loss = head.loss(head(_features(*mask.shape, (16, 16, 32))), batch)
     loss.backward()
     assert loss.isfinite()
@@ -81,11 +82,11 @@ def test_fusion_at_stride_8_is_what_bundles_were_trained_with():
 
 def test_perfect_centres_give_the_boxes_back(mask):
     head = build_head("detections", CHANNELS, LABELS["detections"], STRIDES)
-    targets = head.targets(mask, LABELS["detections"])
+    targets = head.targets(Truth(mask), LABELS["detections"])
     heat = torch.from_numpy(targets["heat"])[None].clamp(1e-4, 1 - 1e-4).logit()
     sides = torch.from_numpy(targets["sides"])[None]
     result = head.result((heat, sides), Geometry(352, 480, 352, 480))
-    truth = head_class("detections").truth(mask, LABELS["detections"])
+    truth = head_class("detections", {}).truth(Truth(mask), LABELS["detections"])
     confident = result.scores > 0.9
     found = {int(c): box for c, box in zip(result.class_ids[confident], result.boxes[confident], strict=True)}
     assert len(found) == confident.sum() == 3
@@ -95,9 +96,9 @@ def test_perfect_centres_give_the_boxes_back(mask):
 
 def test_boxes_of_components_and_small_ones_left_out(mask):
     mask[0:5, 0:5] = 8  # 25 pixels
-    boxes, ids = boxes_from_mask(mask, [8, 9, 10])
-    assert ids.tolist() == [0, 1, 2]
-    assert boxes.tolist() == [[64, 200, 200, 280], [300, 150, 340, 260], [40, 40, 48, 48]]
+    boxes = boxes_from_mask(mask, [8, 9, 10])
+    assert boxes.class_ids.tolist() == [0, 1, 2]
+    assert boxes.corners.tolist() == [[64, 200, 200, 280], [300, 150, 340, 260], [40, 40, 48, 48]]
 
 
 def test_presence_counts_half_a_percent():

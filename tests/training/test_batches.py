@@ -14,7 +14,7 @@ from frankensplit.training.recipe import Crops
 
 def _plain(value: int) -> Shot:
     """A frame of one grey, named after it."""
-    return Shot(np.full((48, 64, 3), value, np.uint8), np.zeros((48, 64), np.uint8), f"grey{value}")
+    return Shot(np.full((48, 64, 3), value, np.uint8), key=f"grey{value}")
 
 
 def _batches(batch=4, light=0.0):

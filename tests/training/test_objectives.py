@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from frankensplit.data.truth import Truth
 from frankensplit.models.backbone import build_backbone, freeze
 from frankensplit.models.heads import build_head
 from frankensplit.training.objectives import (
@@ -39,7 +40,7 @@ def batch(teacher):
     mask[:, 16:48, 16:64] = 1
     batch = {"image": torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)}
     for name, head in teacher.heads.items():
-        targets = [head.targets(one.numpy(), LABELS[name]) for one in mask]
+        targets = [head.targets(Truth(one.numpy()), LABELS[name]) for one in mask]
         batch |= {
             f"{name}.{key}": torch.stack([torch.as_tensor(one[key]) for one in targets]) for key in targets[0]
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every head provides: network, training targets from class masks, loss, and results in source pixels."""
+"""What every head provides: network, training targets from truth, loss, and results in source pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
 from frankensplit.results import Result
 
@@ -35,13 +35,30 @@ class Head(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the training targets of one class mask ``(H, W)``; arrays of fixed shape, stacked over a batch."""
+    def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
+        """Return the kinds of truth that targets can be made of."""
 
     @staticmethod
     @abstractmethod
-    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> Result:
-        """Return what a perfect head would give for a frame with this class mask, in the mask's pixels."""
+    def targets(truth: Truth, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the training targets of one frame; arrays of a shape that its size fixes, stacked over a batch.
+
+        Args:
+            truth: of the frame, in the head's indices.
+            labels: as for the head itself.
+
+        Raises:
+            DataError: the truth is of none of the kinds that the head learns from.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def truth(truth: Truth, labels: dict[str, Any]) -> Result:
+        """Return what a perfect head would give for a frame with this truth, in the frame's pixels.
+
+        Raises:
+            DataError: as ``targets``.
+        """
 
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Any:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Detection by centre points (Zhou et al. 2019, "Objects as Points") at stride 8.
 
-Ground truth are the connected components of the class masks, since the masks know no instances: cars that touch in
-the picture are one box.
+Ground truth are boxes, or the connected components of class masks: masks know no instances, so that cars that touch
+in the picture are one box.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.data.truth import Boxes, Truth, TruthKind
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads.base import Head, binary_divergence
 from frankensplit.models.heads.fusion import Fusion
@@ -29,10 +30,17 @@ MAX_BOXES = 48
 SIZE_WEIGHT = 0.1
 
 
-def boxes_from_mask(
-    mask: NDArray[np.uint8], mask_indices: Sequence[int]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes ``(N, 4)`` as x0, y0, x1, y1 and class ids ``(N,)``: the components of some mask classes."""
+def true_boxes(truth: Truth, labels: dict[str, Any]) -> Boxes:
+    """Return the boxes of a frame; raises DataError where its truth is of another kind."""
+    if truth.boxes is not None:
+        return truth.boxes
+    if truth.mask is None or "mask_indices" not in labels:
+        raise truth.lacks(*Detections.learns_from(labels))
+    return boxes_from_mask(truth.mask, labels["mask_indices"])
+
+
+def boxes_from_mask(mask: NDArray[np.uint8], mask_indices: Sequence[int]) -> Boxes:
+    """Return the components of some classes of a mask, uint8 ``(H, W)``, as boxes; small ones are left out."""
     boxes, ids = [], []
     for class_id, index in enumerate(mask_indices):
         component = (mask == index).astype(np.uint8)
@@ -41,7 +49,7 @@ def boxes_from_mask(
             if area >= MIN_AREA:
                 boxes.append((x, y, x + w, y + h))
                 ids.append(class_id)
-    return np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(ids, np.int64)
+    return Boxes.of(boxes, ids, (mask.shape[0], mask.shape[1]))
 
 
 class Detections(Head):
@@ -58,10 +66,16 @@ class Detections(Head):
         self.sides = _begin_at(1.0, nn.Conv2d(WIDTH, 4, 1))
 
     @staticmethod
-    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
+        """Return boxes, and masks where ``mask_indices`` says which of their classes are boxes."""
+        return ("boxes", "mask") if "mask_indices" in labels else ("boxes",)
+
+    @staticmethod
+    def targets(truth: Truth, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
         """Return heat ``(K, h, w)``, side lengths in cells ``(4, h, w)`` and their weights ``(h, w)``."""
-        boxes, ids = boxes_from_mask(mask, labels["mask_indices"])
-        h, w = mask.shape[0] // STRIDE, mask.shape[1] // STRIDE
+        found = true_boxes(truth, labels)
+        boxes, ids = found.corners, found.class_ids
+        h, w = found.frame[0] // STRIDE, found.frame[1] // STRIDE
         heat = np.zeros((len(labels["classes"]), h, w), np.float32)
         sides = np.zeros((4, h, w), np.float32)
         weights = np.zeros((h, w), np.float32)
@@ -71,10 +85,10 @@ class Detections(Head):
         return {"heat": heat, "sides": sides, "weights": weights}
 
     @staticmethod
-    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> BoxesResult:
-        """Return the components' boxes, each with score 1."""
-        boxes, ids = boxes_from_mask(mask, labels["mask_indices"])
-        return BoxesResult(boxes, ids, np.ones(len(ids), np.float32))
+    def truth(truth: Truth, labels: dict[str, Any]) -> BoxesResult:
+        """Return the true boxes, each with score 1."""
+        boxes = true_boxes(truth, labels)
+        return BoxesResult(boxes.corners, boxes.class_ids, np.ones(len(boxes.class_ids), np.float32))
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return heat logits ``(N, K, H/8, W/8)`` and log side lengths in cells ``(N, 4, H/8, W/8)``."""

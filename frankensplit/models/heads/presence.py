@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presence: which classes occupy at least 0.5 % of the frame (multi-label)."""
+"""Presence: which classes occupy at least 0.5 % of the frame (multi-label), or which one the frame is of."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads.base import Head, binary_divergence
 from frankensplit.results import ClassesResult
@@ -41,14 +42,22 @@ class Presence(Head):
         self.classify = nn.Linear(2 * WIDTH * len(channels), len(self.classes))
 
     @staticmethod
-    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return float32 ``(K,)`` of 0 and 1."""
-        return {"present": present_classes(mask, len(labels["classes"])).astype(np.float32)}
+    def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
+        """Return masks, and single classes, beside which no other counts as present."""
+        return ("mask", "label")
 
     @staticmethod
-    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> ClassesResult:
+    def targets(truth: Truth, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return float32 ``(K,)`` of 0 and 1."""
+        count = len(labels["classes"])
+        if truth.label is not None:
+            return {"present": np.eye(count, dtype=np.float32)[truth.label]}
+        return {"present": present_classes(truth.require_mask(), count).astype(np.float32)}
+
+    @staticmethod
+    def truth(truth: Truth, labels: dict[str, Any]) -> ClassesResult:
         """Return scores of 0 and 1."""
-        return ClassesResult(Presence.targets(mask, labels)["present"], Presence.threshold)
+        return ClassesResult(Presence.targets(truth, labels)["present"], Presence.threshold)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return logits ``(N, K)``."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads.base import Head
 from frankensplit.models.heads.fusion import Fusion
@@ -40,14 +41,19 @@ class Segmentation(Head):
         self.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
 
     @staticmethod
-    def targets(mask: NDArray[np.uint8], labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the mask itself."""
-        return {"mask": mask}
+    def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
+        """Return masks."""
+        return ("mask",)
 
     @staticmethod
-    def truth(mask: NDArray[np.uint8], labels: dict[str, Any]) -> MaskResult:
+    def targets(truth: Truth, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the mask itself."""
+        return {"mask": truth.require_mask()}
+
+    @staticmethod
+    def truth(truth: Truth, labels: dict[str, Any]) -> MaskResult:
         """Return the mask itself, void included."""
-        return MaskResult(mask)
+        return MaskResult(truth.require_mask())
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return logits ``(N, K, H/4, W/4)``."""
