@@ -1,115 +1,151 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: schedule, mixed precision, averaged weights, atomic checkpoints, resume."""
+"""The training loop: from a task and batches to a run's folder, in one session or several, one process or several."""
 
 from __future__ import annotations
 
-import csv
 import math
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from frankensplit.errors import FrankensplitError, RecipeError
-from frankensplit.models.placement import place
-from frankensplit.progress import Meter
+from frankensplit.errors import RecipeError
+from frankensplit.training import checkpoint
 from frankensplit.training.batches import Batches
+from frankensplit.training.checkpoint import CHECKPOINT, load_weights
+from frankensplit.training.cost import Cost
+from frankensplit.training.held_out import held_out_figures
+from frankensplit.training.journal import Journal
 from frankensplit.training.recipe import Schedule
+from frankensplit.training.sanity import overfit_one_batch
+from frankensplit.training.stepper import Stepper, seed_all
+from frankensplit.training.task import Task, TrainingStopped
 
-CHECKPOINT = "checkpoint.pt"
-
-
-class TrainingStopped(FrankensplitError):
-    """The loss is not finite any more."""
-
-
-class Task(nn.Module, ABC):
-    """What is trained: all parameters with ``requires_grad``, by one loss."""
-
-    @abstractmethod
-    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of a batch and figures to log; ``progress`` is the share of the run done, 0..1."""
-
-    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return groups of parameters, each with its learning rate relative to the schedule's."""
-        return [([p for p in self.parameters() if p.requires_grad], 1.0)]
+__all__ = ["CHECKPOINT", "Task", "TrainingStopped", "fit", "load_weights"]
 
 
 def fit(
-    task: Task, batches: Batches, schedule: Schedule, run: Path, recipe: dict[str, Any], device: str
+    task: Task,
+    batches: Batches,
+    schedule: Schedule,
+    run: Path,
+    recipe: dict[str, Any],
+    device: str,
+    held_out: Batches | None = None,
 ) -> None:
-    """Train a task, or go on from the run's checkpoint; the last state is the result, none is picked.
+    """Train a task, or go on from the run's checkpoint; the end is the same, on a CPU to the bit.
+
+    Started by ``torchrun``, each process takes its share of every batch, and the first one alone writes. Up to
+    rounding the result is that of one process, except that each process draws random numbers of its own, and that
+    batch norm, and losses that are means over anything else than frames, see a share and not the batch.
 
     Args:
         task: the task, with its initial weights.
         batches: one batch a step.
         schedule: steps, learning rate and the like.
-        run: folder of the run; gets ``checkpoint.pt`` and ``log.csv``.
+        run: folder of the run; gets ``checkpoint.pt``, ``log.csv``, ``tensorboard/``, ``curves.png``, ``run.json``,
+            and what held-out frames and ``schedule.keep_every`` ask for.
         recipe: the recipe, as plain values; a checkpoint of another recipe is refused.
-        device: ``cpu`` or ``cuda``.
+        device: see ``open_fabric``.
+        held_out: frames kept apart from the training data, the same in every batch of the same number; all of them
+            are judged at each checkpoint. Never validation data: figures on what a checkpoint was picked by are
+            worth nothing.
 
     Raises:
-        TrainingStopped: the loss became NaN or infinite.
-        RecipeError: the run folder belongs to another recipe.
+        TrainingStopped: loss or gradient became NaN or infinite, or one batch could not be overfitted beforehand.
+        RecipeError: the run folder belongs to another recipe, or the schedule asks for what is not there.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    place(task, device)
-    groups = [{"params": p, "lr": schedule.lr, "factor": factor} for p, factor in task.learning_rates() if p]
-    optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
-    average = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema)) if schedule.ema else None
-    first = _resume(run, task, average, optimiser, recipe)
-    with Meter(recipe["name"], schedule.steps, first) as meter, _log(run, first) as log:
-        for step, batch in enumerate(batches.loader(first), start=first):
-            figures = _step(task, batch, optimiser, schedule, step, device)
-            if average:
-                average.update_parameters(task)
-            log(step, figures)
-            meter.advance(" ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-            if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
-                _save(run, task, average, optimiser, recipe, step + 1)
-
-
-def load_weights(run: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights of a run (averaged where it averages) below a prefix, and its recipe.
-
-    Raises:
-        RecipeError: the run has no checkpoint.
-    """
-    state = _read(run)
-    weights = state["average"] or state["task"]
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}, state["recipe"]
-
-
-def _step(
-    task: Task,
-    batch: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    schedule: Schedule,
-    step: int,
-    device: str,
-) -> dict[str, float]:
-    rate = _learning_rate(schedule, step)
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["factor"]
-    batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    task.train()
-    with torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=schedule.precision == "bf16"):
-        loss, figures = task.loss(batch, step / schedule.steps)
-    if not torch.isfinite(loss):
-        raise TrainingStopped(
-            f"loss is {loss.item()} at step {step} (batch {step} of this seed; {figures}): lower the learning rate"
+    if schedule.keep == "best" and held_out is None:
+        raise RecipeError(
+            "schedule.keep is best, but no training frames are held out: take last, or hold some out"
         )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 5.0)
-    optimiser.step()
-    return {"loss": loss.item(), **figures}
+    run.mkdir(parents=True, exist_ok=True)
+    session = _Session(task, batches, schedule, run, recipe, device, held_out)
+    if session.state.step < schedule.steps:
+        session.train()
+
+
+class _Session:
+    """What one call of ``fit`` does from the checkpoint, if there is one, to the end."""
+
+    def __init__(
+        self,
+        task: Task,
+        batches: Batches,
+        schedule: Schedule,
+        run: Path,
+        recipe: dict[str, Any],
+        device: str,
+        held_out: Batches | None,
+    ) -> None:
+        self.batches, self.schedule, self.run, self.recipe = batches, schedule, run, recipe
+        self.held_out = held_out
+        self.stepper = Stepper(task, schedule, device)
+        self.average = (
+            AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema)) if schedule.ema else None
+        )
+        self.state = checkpoint.resume(run, self.stepper, self.average, recipe)
+        if self.state.step == 0:
+            first = batches.loader(0, self.stepper.rank, self.stepper.world).dataset[0]
+            overfit_one_batch(task, first, schedule, batches.seed, device)
+
+    @property
+    def task(self) -> Task:
+        """The task whose weights count: the averaged one where there is one."""
+        return cast(Task, self.average.module) if self.average else self.stepper.task
+
+    def train(self) -> None:
+        """Make all steps that are left."""
+        stepper, schedule, first = self.stepper, self.schedule, self.state.step
+        cost = Cost(stepper.fabric.device, stepper.world, self.state.seconds)
+        writes = stepper.fabric.is_global_zero
+        with Journal(self.run, schedule.steps, first) if writes else nullcontext() as journal:
+            loader = self.batches.loader(first, stepper.rank, stepper.world)
+            for done, batch in enumerate(loader, start=first + 1):
+                figures = self._step(batch, done - 1)
+                cost.step_done()
+                if journal:
+                    journal.step(done - 1, figures)
+                if done % schedule.checkpoint_every == 0 or done == schedule.steps:
+                    self._checkpoint(done, journal, cost)
+                if writes and schedule.keep_every and done % schedule.keep_every == 0:
+                    checkpoint.save_weights(checkpoint.step_path(self.run, done), self.task, self.recipe)
+                cost.pause()
+        if writes:
+            print(f"{self.run.name}: {cost.write(self.run, schedule.steps)}", file=sys.stderr)
+
+    def _step(self, batch: dict[str, Tensor], step: int) -> dict[str, float]:
+        seed_all(self.batches.seed, step, self.stepper.rank)
+        try:
+            rate, share = _learning_rate(self.schedule, step), step / self.schedule.steps
+            figures = self.stepper.step(batch, rate, share)
+        except TrainingStopped as err:
+            raise TrainingStopped(
+                f"step {step}: {err}. The batch holds the frames {self.batches.describe(step)}: look at them and their "
+                f"labels, or lower the learning rate; {self.run} holds the first {self.state.step} steps"
+            ) from err
+        if self.average:
+            self.average.update_parameters(self.stepper.task)
+        return figures
+
+    def _checkpoint(self, done: int, journal: Journal | None, cost: Cost) -> None:
+        state, lower = self.state, False
+        if self.held_out:
+            figures = held_out_figures(self.stepper, self.task, self.held_out)
+            lower = figures["loss"] < state.lowest
+            state.lowest = min(figures["loss"], state.lowest)
+            if journal:
+                journal.held_out(done, figures)
+        state.step, state.seconds = done, cost.seconds
+        if journal:
+            if lower and self.schedule.keep == "best":
+                checkpoint.save_weights(self.run / checkpoint.BEST, self.task, self.recipe)
+            checkpoint.save(self.run, self.stepper, self.average, self.recipe, state)
+            journal.draw(finished=done == self.schedule.steps)
+            cost.write(self.run, done)
 
 
 def _learning_rate(schedule: Schedule, step: int) -> float:
@@ -117,73 +153,3 @@ def _learning_rate(schedule: Schedule, step: int) -> float:
         return schedule.lr * (step + 1) / schedule.warmup
     share = (step - schedule.warmup) / max(schedule.steps - schedule.warmup, 1)
     return schedule.final_lr + (schedule.lr - schedule.final_lr) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _save(
-    run: Path,
-    task: Task,
-    average: AveragedModel | None,
-    optimiser: torch.optim.Optimizer,
-    recipe: dict[str, Any],
-    step: int,
-) -> None:
-    state = {
-        "step": step,
-        "recipe": recipe,
-        "task": task.state_dict(),
-        "average": average.module.state_dict() if average else None,
-        "averaged": int(average.n_averaged) if average else 0,
-        "optimiser": optimiser.state_dict(),
-    }
-    temporary = run / f".{CHECKPOINT}.{os.getpid()}"
-    torch.save(state, temporary)
-    temporary.replace(run / CHECKPOINT)
-
-
-def _resume(
-    run: Path,
-    task: Task,
-    average: AveragedModel | None,
-    optimiser: torch.optim.Optimizer,
-    recipe: dict[str, Any],
-) -> int:
-    if not (run / CHECKPOINT).exists():
-        return 0
-    state = _read(run)
-    if state["recipe"] != recipe:
-        changed = sorted(k for k in {*state["recipe"], *recipe} if state["recipe"].get(k) != recipe.get(k))
-        raise RecipeError(
-            f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
-        )
-    task.load_state_dict(state["task"])
-    optimiser.load_state_dict(state["optimiser"])
-    if average:
-        average.module.load_state_dict(state["average"])
-        average.n_averaged.fill_(state["averaged"])
-    return int(state["step"])
-
-
-def _read(run: Path) -> dict[str, Any]:
-    path = run / CHECKPOINT
-    if not path.is_file():
-        raise RecipeError(f"no checkpoint in {run}: train that run first")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
-
-
-@contextmanager
-def _log(run: Path, first: int) -> Iterator[Any]:
-    """Yield a function that appends a row to ``log.csv``; rows from ``first`` on, of a lost end, are removed."""
-    path = run / "log.csv"
-    rows = path.read_text(encoding="utf-8").splitlines()[: first + 1] if path.exists() and first else []
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(f"{row}\n" for row in rows)
-        writer = csv.writer(file)
-
-        def write(step: int, figures: dict[str, float]) -> None:
-            if step == 0:
-                writer.writerow(["step", *figures])
-            writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
-            file.flush()
-
-        yield write

@@ -13,7 +13,7 @@ from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
-from frankensplit.training.engine import CHECKPOINT, load_weights
+from frankensplit.training.checkpoint import CHECKPOINT, load_weights
 from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, parse_recipe
 from frankensplit.training.tasks import BackboneWithHeads
 

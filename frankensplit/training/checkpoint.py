@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run keeps on disk: all that it needs to go on, and weights alone. Files are replaced whole."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from frankensplit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from frankensplit.training.stepper import Stepper  # brings Fabric, which those who only load do without
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+WATCHING = ("checkpoint_every", "keep_every", "sanity_steps")  # of a schedule: change nothing in the result
+
+
+@dataclass
+class Progress:
+    """How far a run is: steps done, seconds they took, the lowest held-out loss so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    lowest: float = math.inf
+
+
+def save_weights(path: Path, task: nn.Module, recipe: dict[str, Any]) -> None:
+    """Write the weights of a task alone, and their recipe."""
+    _write(path, {"weights": task.state_dict(), "recipe": recipe})
+
+
+def save(
+    run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any], progress: Progress
+) -> None:
+    """Write the checkpoint from which the run goes on."""
+    state = {
+        "recipe": recipe,
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "lowest": progress.lowest,
+        "task": stepper.task.state_dict(),
+        "average": average.module.state_dict() if average else None,
+        "averaged": int(average.n_averaged) if average else 0,
+        "optimiser": stepper.optimiser.state_dict(),
+        "precision": stepper.precision.state_dict(),
+    }
+    _write(run / CHECKPOINT, state)
+
+
+def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any]) -> Progress:
+    """Go back to the run's checkpoint, if there is one.
+
+    Raises:
+        RecipeError: the run was begun by a recipe that trains something else.
+    """
+    if not (run / CHECKPOINT).exists():
+        return Progress()
+    state = _read(run / CHECKPOINT)
+    old, new = _essence(state["recipe"]), _essence(recipe)
+    if old != new:
+        changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+        raise RecipeError(
+            f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
+        )
+    stepper.task.load_state_dict(state["task"])
+    stepper.optimiser.load_state_dict(state["optimiser"])
+    stepper.precision.load_state_dict(state.get("precision", {}))
+    if average:
+        average.module.load_state_dict(state["average"])
+        average.n_averaged.fill_(state["averaged"])
+    return Progress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
+
+
+def load_weights(
+    run: Path, prefix: str = "", step: int | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights of a run (averaged where it averages) below a prefix, and its recipe.
+
+    Args:
+        run: folder of the run.
+        prefix: only parameters whose names begin so, which is cut off.
+        step: those after so many steps, which ``schedule.keep_every`` keeps; absent: the last, or the best on
+            held-out training frames where the recipe says ``keep: best``.
+
+    Raises:
+        RecipeError: the run has no such weights.
+    """
+    state = _read(_path(run, step))
+    weights = state["weights"] if "weights" in state else state["average"] or state["task"]
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}, state["recipe"]
+
+
+def step_path(run: Path, step: int) -> Path:
+    """Return where the weights after so many steps are kept."""
+    return run / f"step-{step:06d}.pt"
+
+
+def kept_steps(run: Path) -> list[int]:
+    """Return the steps whose weights ``schedule.keep_every`` kept, in order."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in run.glob("step-*.pt"))
+
+
+def _path(run: Path, step: int | None) -> Path:
+    if step is not None:
+        return step_path(run, step)
+    return run / (BEST if (run / BEST).is_file() else CHECKPOINT)
+
+
+def _essence(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe without what may change while a run goes on."""
+    schedule = {k: v for k, v in recipe.get("schedule", {}).items() if k not in WATCHING}
+    return {**recipe, "schedule": schedule}
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        kept = ", ".join(sorted(p.name for p in path.parent.glob("*.pt"))) or "none"
+        raise RecipeError(f"no {path.name} in {path.parent} (checkpoints: {kept}): train that run first")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells while it goes on: tables, TensorBoard, a picture of the curves, progress with time left."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+
+from frankensplit.progress import Meter
+from frankensplit.training.curves import CURVES, HELD_OUT, LOG, draw_curves
+from frankensplit.training.table import Table, read_table
+
+EVENTS = "tensorboard"
+DRAW_EVERY_S = 20.0  # a picture takes half a second
+
+
+class Journal:
+    """Writes a run's figures into its folder; a resumed run's go on where its checkpoint is.
+
+    Args:
+        run: folder of the run, whose name heads the curves.
+        steps: steps in all.
+        first: the first step of this session.
+    """
+
+    def __init__(self, run: Path, steps: int, first: int) -> None:
+        self.run = run
+        self._log, self._held_out = Table(run / LOG, first), Table(run / HELD_OUT, first + 1)
+        self._events = TensorBoardLogger(root_dir=run, name=EVENTS, version="")
+        self._replay()
+        self._meter = Meter(run.name, steps, first)
+        self._drawn = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        """Begin to show progress."""
+        self._meter.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """End it, and see to it that all figures are on disk."""
+        self._meter.__exit__(*problem)
+        self._events.finalize("")
+
+    def step(self, step: int, figures: dict[str, float]) -> None:
+        """Tell the figures of a training step."""
+        self._log.write(step, figures)
+        self._events.log_metrics(figures, step)
+        self._meter.advance(" ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+    def held_out(self, step: int, figures: dict[str, float]) -> None:
+        """Tell the figures of held-out frames after so many steps."""
+        self._held_out.write(step, figures)
+        self._events.log_metrics(_of_held_out(figures), step)
+
+    def draw(self, finished: bool) -> None:
+        """Draw the curves so far, unless that was done just now and the run is not finished."""
+        self._events.save()
+        if finished or time.monotonic() - self._drawn > DRAW_EVERY_S:
+            draw_curves(self.run, self.run / CURVES)
+            self._drawn = time.monotonic()
+
+    def _replay(self) -> None:
+        """Make the events anew from the tables: those of a lost end would be shown twice."""
+        shutil.rmtree(self.run / EVENTS, ignore_errors=True)
+        for table, named in ((self._log, dict), (self._held_out, _of_held_out)):
+            steps, columns = read_table(table.path)
+            for at, step in enumerate(steps):
+                row = {name: values[at] for name, values in columns.items()}
+                self._events.log_metrics(named(row), step)
+
+
+def _of_held_out(figures: dict[str, float]) -> dict[str, float]:
+    return {f"held-out/{name}": value for name, value in figures.items()}
