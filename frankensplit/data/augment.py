@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random scale, crop, flip and light for training; picture, mask and maps move together."""
+"""Random scale, crop and flip for training; picture, mask, boxes and maps move together.
+
+This is ours and no library's, because a saliency map is of coarser cells than the picture, and of more than the frame:
+where each of its cells goes must follow from the same numbers as where the pixels go.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ MIN_VISIBLE = 0.25  # share of a box's area
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of a frame, scaled to ``size`` and perhaps flipped: the same for picture, mask and map.
+    """A window of a frame, scaled to ``size`` and perhaps flipped: the same for picture, mask, boxes and map.
 
     What the window has beyond the frame's edge repeats the edge in the picture, is void in the mask and 0 in a map.
 
@@ -129,14 +133,3 @@ def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
     share = (places - below).astype(np.float32)[:, np.newaxis]
     above = np.minimum(below + 1, len(values) - 1)
     return np.asarray(values[below] * (1 - share) + values[above] * share, np.float32)
-
-
-def random_light(rgb: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the picture with random brightness, contrast, saturation and tint of up to ``strength``."""
-    gain = rng.uniform(1 - strength, 1 + strength, 3) * np.array([1.0, 1.0, 1.0])
-    gain = 0.7 * gain.mean() + 0.3 * gain  # mostly brightness, a little tint
-    x = rgb.astype(np.float32)
-    grey = x.mean(axis=2, keepdims=True)
-    x = grey + (x - grey) * rng.uniform(1 - strength, 1 + strength)
-    x = (x - 110.0) * rng.uniform(1 - strength, 1 + strength) + 110.0 * gain
-    return np.asarray(np.clip(x, 0, 255), np.uint8)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frankensplit.models.timm_import import import_torchvision
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
+from frankensplit.torchvision_import import import_torchvision
 
 import_torchvision()  # before torchmetrics imports it, see there
 

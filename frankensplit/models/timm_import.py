@@ -1,39 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import timm also beside a CPU torch whose torchvision was built for CUDA.
-
-PyPI's torchvision is a CUDA build; its compiled operators do not load next to a CPU torch and ``import torchvision``
-then stops on two missing operator schemas. Nothing here needs those operators, so their schemas are declared.
-"""
+"""Import timm, which imports torchvision, also beside a CPU torch for which that was not built."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-import torch
-
-_SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-_keep_alive: list[Any] = []
-
-
-def import_torchvision() -> None:
-    """Import torchvision, with the schemas of its missing operators declared where that is what stops it."""
-    try:
-        import torchvision
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for schema in _SCHEMAS:
-            library.define(schema)
-        _keep_alive.append(library)
-        import torchvision  # noqa: F401
-
+from frankensplit.torchvision_import import import_torchvision
 
 import_torchvision()
 import timm  # noqa: E402
 
-__all__ = ["import_torchvision", "timm"]
+__all__ = ["timm"]

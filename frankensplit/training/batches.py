@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from frankensplit.data.augment import draw_crop, random_light
+from frankensplit.data.augment import draw_crop
 from frankensplit.data.labels import UNLABELLED
+from frankensplit.data.look import Look, random_look
 from frankensplit.data.truth import Truth
 from frankensplit.errors import DataError, RecipeError
 from frankensplit.models.encoder import STRIDE
@@ -55,6 +56,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         self.pools, self.crops, self.heads = pools, crops, heads
         self.shares = np.asarray(shares) / np.sum(shares)
         self.seed, self.batch, self.steps = seed, batch, steps
+        self._look = Look(**crops.model_dump(exclude={"size", "scale"}))
         self._places = range(batch)  # samples of a batch that are made here
         self._labelled = all(pool[0].truth.label is not None for pool in pools)
         for pool in pools:
@@ -87,7 +89,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         shot, rng = self._draw(step, place)
         frame = shot.rgb.shape[0], shot.rgb.shape[1]
         crop = draw_crop(frame, self.crops.size, self.crops.scale, rng)
-        image = random_light(crop.picture(shot.rgb), self.crops.light, rng).transpose(2, 0, 1)
+        image = random_look(crop.picture(shot.rgb), self._look, rng).transpose(2, 0, 1)
         sample: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
         if shot.saliency is not None:
             sample["saliency"] = crop.map(shot.saliency.astype(np.float32), STRIDE, shot.extent)

@@ -79,11 +79,16 @@ class Schedule(Section):
 
 
 class Crops(Section):
-    """Training crops."""
+    """Training crops, and how their pictures vary."""
 
     size: tuple[int, int] = Field((256, 320), description="height, width; multiples of 32")
     scale: tuple[float, float] = Field((0.6, 1.6), description="range of the random scale")
     light: float = Field(0.2, ge=0, lt=1, description="strength of brightness, contrast, saturation")
+    hue: float = Field(0.0, ge=0, le=0.5, description="how far colours turn, as a part of the colour circle")
+    grey: float = Field(0.0, ge=0, le=1, description="share of crops that lose their colours")
+    blur: float = Field(0.0, ge=0, le=1, description="share of crops that are blurred")
+    noise: float = Field(0.0, ge=0, le=1, description="share of crops with a sensor's noise")
+    jpeg: float = Field(0.0, ge=0, le=1, description="share of crops that went through JPEG")
 
 
 class BackboneSpec(Section):

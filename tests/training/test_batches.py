@@ -17,8 +17,8 @@ def _plain(value: int) -> Shot:
     return Shot(np.full((48, 64, 3), value, np.uint8), key=f"grey{value}")
 
 
-def _batches(batch=4, light=0.0):
-    crops = Crops(size=(32, 32), light=light)
+def _batches(batch=4):
+    crops = Crops(size=(32, 32), light=0.0)
     return Batches(
         [[_plain(10 * i) for i in range(20)], [_plain(205)]], [1, 1], crops, {}, seed=3, batch=batch, steps=3
     )
@@ -47,6 +47,8 @@ def test_describe_names_the_frames_of_a_batch():
 
 
 def test_steps_and_places_differ():
-    batches = _batches(light=0.5)
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    crops = Crops(size=(32, 32), light=0.5)
+    batches = Batches([[Shot(picture)]], [1], crops, {}, seed=3, batch=4, steps=3)
     images = torch.cat([batches[step]["image"] for step in range(2)])
     assert len({image.numpy().tobytes() for image in images}) == len(images)

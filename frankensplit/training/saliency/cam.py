@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.encoder import normalise
-from frankensplit.models.timm_import import import_torchvision
+from frankensplit.torchvision_import import import_torchvision
 from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.saliency.scaling import NOISE, unit_range
 from frankensplit.training.saliency.targets import Labels, head_scores
