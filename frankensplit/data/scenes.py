@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labelled scenes in memory: frames with class masks, from shards or from the synthetic street."""
+"""Single pictures of the synthetic street with their class masks, in splits that share none."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.data.shards import open_shards
 from frankensplit.data.street import Street
 from frankensplit.errors import DataError
 
@@ -29,36 +26,6 @@ class Scene:
     key: str
     rgb: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-
-
-def read_scenes(
-    spec: str, data_root: Path, *, frames: int = 200, include: str | None = None, exclude: str | None = None
-) -> Iterator[Scene]:
-    """Yield the scenes of ``SET:SPLIT``, ``DIR:SPLIT``, or ``street:SPLIT`` (``frames`` of it).
-
-    Args:
-        spec: name of set and split.
-        data_root: folder of the data sets.
-        frames: how many synthetic frames.
-        include: regular expression that keys must match.
-        exclude: regular expression that keys must not match.
-
-    Raises:
-        DataError: the set cannot be read, or has no masks.
-    """
-    name, _, split = spec.rpartition(":")
-    if name == STREET:
-        yield from street_scenes(split, frames)
-        return
-    for sample in open_shards(spec, data_root):
-        if (include and not re.search(include, sample.key)) or (exclude and re.search(exclude, sample.key)):
-            continue
-        mask = sample.mask()
-        if mask is None:
-            raise DataError(
-                f"{spec} has no mask for {sample.key!r}: a mask is KEY.mask.png in the same shard"
-            )
-        yield Scene(sample.key, sample.image(), mask)
 
 
 def street_scenes(split: str, frames: int) -> Iterator[Scene]:

@@ -143,13 +143,13 @@ def test_missing_or_damaged_figures_name_the_next_step(machine, capsys):
 
 def test_the_small_set_is_what_it_says(bundle_path, monkeypatch):
     from frankensplit.benchmarks import small_set
-    from frankensplit.data.scenes import read_scenes
+    from frankensplit.data.scenes import street_scene
     from frankensplit.edge.encoder import FrameEncoder
 
     monkeypatch.setattr(small_set, "RIVALS", {"jpeg": (5, 90)})
     bundle = Bundle.open(bundle_path)
     figures = small_set.measure(bundle, frames=1)
-    scene = next(iter(read_scenes("street:val", None, frames=1)))
+    scene = street_scene("val", 0)
     payload_bytes = len(FrameEncoder(bundle.codec).encode(scene.rgb).data)
     assert figures["bytes_per_frame"] == payload_bytes
     heads = {f"loss_points_{head}" for head in bundle.server["heads"]}

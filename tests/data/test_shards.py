@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from frankensplit.data.scenes import head_labels, read_scenes
+from frankensplit.data.scenes import head_labels, street_scene
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import DataError
 
@@ -42,19 +42,11 @@ def _add(tar, name, data):
     tar.addfile(info, io.BytesIO(data))
 
 
-def test_scenes_in_order_with_colors_and_masks(folder, tmp_path):
-    scenes = list(read_scenes(f"{folder}:train", tmp_path / "elsewhere"))
-    assert [scene.key for scene in scenes] == ["deep/f0", "deep/f1", "deep/f2"]
-    assert scenes[1].rgb[0, 0].tolist() == [200, 40, 40]
-    assert (scenes[2].mask == 2).all() and scenes[2].rgb.shape == (6, 8, 3)
-
-
-def test_include_and_exclude(folder, tmp_path):
-    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, include="f[12]")] == [
-        "deep/f1",
-        "deep/f2",
-    ]
-    assert [s.key for s in read_scenes(f"{folder}:train", tmp_path, exclude="f[12]")] == ["deep/f0"]
+def test_samples_in_order_with_colors_and_masks(folder, tmp_path):
+    samples = list(open_shards(f"{folder}:train", tmp_path / "elsewhere"))
+    assert [sample.key for sample in samples] == ["deep/f0", "deep/f1", "deep/f2"]
+    assert samples[1].image()[0, 0].tolist() == [200, 40, 40]
+    assert (samples[2].mask() == 2).all() and samples[2].image().shape == (6, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +65,10 @@ def test_damaged_shard_is_named(folder):
 
 
 def test_street_splits_share_no_frame():
-    train, val = (next(iter(read_scenes(f"street:{split}", None, frames=1))) for split in ("train", "val"))
+    train, val = (street_scene(split, 0) for split in ("train", "val"))
     assert not np.array_equal(train.rgb, val.rgb)
     with pytest.raises(DataError, match="test"):
-        list(read_scenes("street:test", None))
+        street_scene("test", 0)
 
 
 def test_head_labels_follow_the_set():

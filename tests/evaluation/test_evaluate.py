@@ -13,7 +13,7 @@ import pytest
 
 from frankensplit.bundle import Bundle
 from frankensplit.cli import main
-from frankensplit.data.scenes import read_scenes
+from frankensplit.data.scenes import street_scenes
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, rivals
@@ -61,7 +61,7 @@ def known_rivals(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scenes():
-    return list(read_scenes("street:val", None, frames=FRAMES))
+    return list(street_scenes("val", FRAMES))
 
 
 @pytest.fixture(scope="module")
