@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from frankensplit.data.truth import Truth
-from frankensplit.errors import BundleError
+from frankensplit.data.truth import Boxes, Truth
+from frankensplit.errors import BundleError, DataError
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads import build_head, head_class
+from frankensplit.models.heads import build_head, head_class, heads_with_truth, truth_classes
 from frankensplit.models.heads.detections import boxes_from_mask
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.models.heads.presence import present_classes
@@ -23,6 +23,7 @@ LABELS = {
     "segmentation": {"classes": CLASSES, "ignore": 11, "frequency": [0.1] * 11},
     "presence": {"classes": CLASSES},
     "detections": {"classes": ["car", "pedestrian", "bicyclist"], "mask_indices": [8, 9, 10]},
+    "classification": {"classes": CLASSES, "exclusive": True},
 }
 
 
@@ -35,6 +36,10 @@ def mask():
     return mask
 
 
+def _truth(name, mask):
+    return Truth(label=4) if name == "classification" else Truth(mask)
+
+
 def _features(height, width, strides=STRIDES):
     torch.manual_seed(0)
     return [torch.randn(1, c, height // s, width // s) for c, s in zip(CHANNELS, strides, strict=True)]
@@ -45,7 +50,7 @@ def test_loss_falls_when_trained_on_one_mask(name, mask):
     torch.manual_seed(0)
     head = build_head(name, CHANNELS, LABELS[name], STRIDES)
     features = _features(*mask.shape)
-    targets = head.targets(Truth(mask), LABELS[name])
+    targets = head.targets(_truth(name, mask), LABELS[name])
     batch = {key: torch.from_numpy(value)[None] for key, value in targets.items()}
     optimiser = torch.optim.Adam(head.parameters(), lr=5e-3)
     losses = []
@@ -61,11 +66,102 @@ def test_loss_falls_when_trained_on_one_mask(name, mask):
 @pytest.mark.parametrize("name", LABELS)
 def test_loss_is_for_the_same_targets_whatever_the_finest_stride(name, mask):
     head = build_head(name, CHANNELS, LABELS[name], (16, 16, 32))
-    batch = {k: torch.from_numpy(v)[None] for k, v in head.targets(Truth(mask), LABELS[name]).items()}
+    batch = {k: torch.from_numpy(v)[None] for k, v in head.targets(_truth(name, mask), LABELS[name]).items()}
     loss = head.loss(head(_features(*mask.shape, (16, 16, 32))), batch)
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.abs().sum() > 0 for p in head.parameters())
+
+
+def test_boxes_are_targets_as_components_are(mask):
+    labels = LABELS["detections"]
+    boxes = head_class("detections", labels).truth(Truth(mask), labels)
+    given = Truth(boxes=Boxes.of(boxes.boxes, boxes.class_ids, mask.shape))
+    head = head_class("detections", labels)
+    for key, value in head.targets(Truth(mask), labels).items():
+        np.testing.assert_array_equal(head.targets(given, {"classes": labels["classes"]})[key], value)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "message"),
+    [
+        ("segmentation", Truth(label=1), "truth is label, expected mask"),
+        ("classification", Truth(), "truth is unknown, expected label"),
+        ("presence", Truth(boxes=Boxes.of([], [], (8, 8))), "truth is boxes, expected mask"),
+        ("detections", Truth(label=1), "truth is label, expected boxes or mask"),
+    ],
+)
+def test_truth_of_another_kind_is_refused(name, truth, message):
+    head = head_class(name, LABELS[name])
+    for make in (head.targets, head.truth):
+        with pytest.raises(DataError, match=message):
+            make(truth, LABELS[name])
+
+
+def test_a_component_is_no_box_where_no_mask_class_is_one(mask):
+    labels = {"classes": ["car"]}
+    with pytest.raises(DataError, match="truth is mask, expected boxes"):
+        head_class("detections", labels).truth(Truth(mask), labels)
+
+
+def test_classification_by_hand():
+    labels = {"classes": ["a", "b"], "exclusive": True}
+    head = build_head("classification", CHANNELS, labels, STRIDES)
+    raw = torch.tensor([[np.log(3.0), 0.0]], dtype=torch.float32)  # 3/4 and 1/4
+    even = torch.zeros(1, 2)
+    # labels of 0.95 and 0.05, over the ln 2 of a guess
+    smoothed = -(0.95 * np.log(0.75) + 0.05 * np.log(0.25)) / np.log(2)
+    assert head.loss(raw, {"label": torch.tensor([0])}).item() == pytest.approx(smoothed, rel=1e-5)
+    assert head.loss(even, {"label": torch.tensor([1])}).item() == pytest.approx(1)
+    divergence = (0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)) / np.log(2)
+    assert head.disagreement(raw, even).item() == pytest.approx(divergence, rel=1e-5)
+    assert head.disagreement(raw, raw).item() == pytest.approx(0, abs=1e-7)
+    result = head.result(raw, Geometry(32, 32, 32, 32))
+    np.testing.assert_allclose(result.scores, [0.75, 0.25], rtol=1e-6)
+    assert head_class("classification", labels).truth(Truth(label=1), labels).scores.tolist() == [0, 1]
+
+
+def test_classification_sees_the_two_deepest_features():
+    head = build_head("classification", CHANNELS, LABELS["classification"], STRIDES)
+    features = _features(64, 96)
+    raw = head(features)
+    assert raw.shape == (1, 11)
+    assert torch.equal(head([features[0] + 1, *features[1:]]), raw)
+    for place in (1, 2):
+        changed = [feature.roll(1, 1) if at == place else feature for at, feature in enumerate(features)]
+        assert not torch.allclose(head(changed), raw)
+
+
+def test_presence_of_the_one_class_of_a_frame():
+    head = head_class("presence", {})
+    assert head.truth(Truth(label=2), {"classes": ["a", "b", "c"]}).scores.tolist() == [0, 0, 1]
+
+
+def test_a_head_may_have_another_name_than_its_kind():
+    labels = {"classes": ["day", "night"], "exclusive": True, "head": "classification"}
+    head = build_head("light", CHANNELS, labels, STRIDES)
+    assert type(head) is head_class("classification", {}) is head_class("light", labels)
+    with pytest.raises(BundleError, match="no head 'light'"):
+        head_class("light", {})
+
+
+def test_truth_is_mapped_to_the_classes_of_the_heads_that_learn_from_it():
+    labels = {
+        **LABELS,
+        "light": {"classes": ["day", "night"], "exclusive": True, "head": "classification"},
+        "parts": {"classes": ["wheel"], "head": "detections"},
+    }
+    assert truth_classes(labels) == {
+        "classes": CLASSES,
+        "ignore": 11,
+        "label_classes": CLASSES,
+        "box_classes": LABELS["detections"]["classes"],
+    }
+    assert heads_with_truth(labels, "mask") == ["segmentation", "presence", "detections"]
+    assert heads_with_truth(labels, "boxes") == ["detections"]  # parts has other classes
+    assert heads_with_truth(labels, "label") == ["presence", "classification"]
+    assert heads_with_truth(labels, None) == []
+    assert truth_classes({}) == {"classes": None, "ignore": 255, "label_classes": None, "box_classes": None}
 
 
 def test_fusion_at_stride_8_is_what_bundles_were_trained_with():
