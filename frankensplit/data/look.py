@@ -80,4 +80,5 @@ def _through_jpeg(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
     """Compress and decode; torchvision's own is a compiled operator that is not there beside every torch."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY, endpoint=True))]
     _, data = cv2.imencode(".jpg", rgb[:, :, ::-1], quality)
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
+    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(decoded[:, :, ::-1], np.uint8)

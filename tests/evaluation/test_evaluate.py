@@ -14,11 +14,13 @@ import pytest
 from frankensplit.bundle import Bundle
 from frankensplit.cli import main
 from frankensplit.data.scenes import street_scenes
+from frankensplit.data.truth import Truth
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, rivals
 from frankensplit.evaluation.evaluate import evaluate, parse_rival
 from frankensplit.evaluation.measure import PART_FRAMES, Setup, parts_folder
+from frankensplit.models.heads import head_class
 
 FRAMES = 4
 RAW_BYTES = 480 * 360 * 3
@@ -119,6 +121,40 @@ def test_a_constant_codec_loses_everything(result):
     (row,) = _rows(result, "constant")
     assert row["value"] < 12 and row["ci95"][0] > 30 and row["bytes_per_frame"] == 1
     assert _rows(result, "constant", "detections")[0]["value"] < 1
+
+
+def _write_coco(folder, scenes, labels):
+    """Write the scenes as a set of boxes: the components that are the truth of their masks."""
+    content = {"categories": [], "images": [], "annotations": []}
+    content["categories"] = [{"id": 10 * (i + 1), "name": name} for i, name in enumerate(labels["classes"])]
+    for number, scene in enumerate(scenes):
+        (folder / f"{scene.key}.png").write_bytes(cv2.imencode(".png", scene.rgb[:, :, ::-1])[1].tobytes())
+        size = {"height": scene.rgb.shape[0], "width": scene.rgb.shape[1]}
+        content["images"].append({"id": number, "file_name": f"{scene.key}.png", **size})
+        boxes = head_class("detections", labels).truth(Truth(scene.mask), labels)
+        for (x, y, right, bottom), class_id in zip(
+            boxes.boxes.tolist(), boxes.class_ids.tolist(), strict=True
+        ):
+            box = {
+                "image_id": number,
+                "category_id": 10 * (class_id + 1),
+                "bbox": [x, y, right - x, bottom - y],
+            }
+            content["annotations"].append({"id": len(content["annotations"]) + 1, **box})
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+def test_boxes_are_truth_as_masks_are(result, setup, scenes, tmp_path, bundle_path):
+    labels = Bundle.open(bundle_path).labels["detections"]
+    _write_coco(tmp_path, scenes, labels)
+    boxed = evaluate(Setup(setup.bundle, str(tmp_path), tmp_path), [], tmp_path / "cache")["heads"]
+    assert {name: head["truth"] for name, head in boxed.items()} == {
+        "segmentation": "unmodified backbone",
+        "presence": "unmodified backbone",
+        "detections": "labels",
+    }
+    assert boxed["detections"]["unmodified"] == result["heads"]["detections"]["unmodified"]
+    assert boxed["detections"]["rows"][0]["value"] == _rows(result, OURS, "detections")[0]["value"]
 
 
 def test_bytes_are_whole_packets(result, scenes, bundle_path):
