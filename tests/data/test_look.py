@@ -48,7 +48,7 @@ def test_no_look_is_the_picture_itself(noisy):
 def test_light_by_hand():
     # brightness 100 * 1.5 = 150; contrast and saturation leave an even grey as it is
     assert (random_look(_flat(100, 100, 100), Look(light=0.5), Fixed()) == 150).all()
-    # contrast 1.5 about the mean grey of 0.5 * (30 + 330 -> 255): 142 or 143
+    # 20 and 220 become 30 and 255, of mean 142; contrast: 1.5 * 30 - 71 < 0, 1.5 * 255 - 71 > 255
     low, high = (random_look(_edge(), Look(light=0.5), Fixed())[0, x, 0] for x in (0, -1))
     assert low == 0 and high == 255
 
