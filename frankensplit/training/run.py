@@ -14,6 +14,7 @@ from frankensplit.training.batches import Batches
 from frankensplit.training.codec_run import prepare_codec
 from frankensplit.training.engine import fit
 from frankensplit.training.head_run import prepare_head
+from frankensplit.training.processes import first_process_first
 from frankensplit.training.recipe import AnyRecipe
 from frankensplit.training.reroute_run import prepare_reroute
 from frankensplit.training.task import Task
@@ -31,12 +32,15 @@ PREPARE: dict[str, Callable[[Any, Where], tuple[Task, Batches]]] = {
 def train(recipe: AnyRecipe, where: Where) -> Path:
     """Train by a recipe, or go on with its run; return the run's folder, ``runs/NAME``.
 
+    Started by ``torchrun``, the processes train together; the first one reads and prepares before the others.
+
     Raises:
         RecipeError: a run that it builds on is missing, or its folder belongs to another recipe.
         DataError: a data set cannot be read.
     """
     torch.manual_seed(recipe.seed)
     run = where.runs / recipe.name
-    task, batches = PREPARE[recipe.task](recipe, where)
+    with first_process_first(where.device) as device:
+        task, batches = PREPARE[recipe.task](recipe, where._replace(device=device))
     fit(task, batches, recipe.schedule, run, recipe.model_dump(mode="json"), where.device)
     return run
