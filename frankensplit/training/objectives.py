@@ -31,6 +31,10 @@ class Objective(ABC):
         self.teacher = teacher
         self.figures: dict[str, float] = {}  # of the last batch, to be logged
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Objective:
+        """Return itself: averaged and trial copies of a task are judged by one frozen teacher, not by copies of it."""
+        return self
+
     @abstractmethod
     def loss(self, restored: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""

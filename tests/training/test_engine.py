@@ -9,11 +9,13 @@ import math
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from toys import color_batches, color_task, schedule
 
 from frankensplit.errors import RecipeError
 from frankensplit.training.checkpoint import BEST
 from frankensplit.training.engine import TrainingStopped, fit, load_weights
+from frankensplit.training.processes import Autocast
 
 RECIPE = {"name": "run"}
 
@@ -193,6 +195,45 @@ def test_finished_run_is_left_alone(tmp_path):
 def test_fp16_needs_a_gpu(tmp_path):
     with pytest.raises(RecipeError, match="bf16"):
         _fit(tmp_path / "run", precision="fp16")
+
+
+@pytest.fixture
+def fp16_on_cpu(monkeypatch):
+    """Let a CPU do what is left to GPUs, at a loss scale of a given power of two."""
+
+    def begin(scale):
+        def open_fabric(device, precision):
+            scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=5)
+            fabric = Fabric(accelerator="cpu", devices=1, plugins=[Autocast("16-mixed", "cpu", scaler)])
+            fabric.launch()
+            return fabric
+
+        monkeypatch.setattr("frankensplit.training.stepper.open_fabric", open_fabric)
+
+    return begin
+
+
+def test_fp16_searches_its_scale_and_resumes_with_it(tmp_path, fp16_on_cpu):
+    fp16_on_cpu(2.0**24)  # the first gradients overflow
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    _fit(whole, precision="fp16", steps=20)
+    with pytest.raises(TrainingStopped, match="loss"):
+        _fit(cut, color_task(poison=(15, math.nan)), precision="fp16", steps=20)
+    _fit(cut, precision="fp16", steps=20)
+    states = [torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, cut)]
+    assert states[0]["precision"] == states[1]["precision"]
+    assert states[0]["precision"]["scale"] < 2.0**24
+    assert 0 < states[0]["optimiser"]["state"][1]["step"] < 20  # some steps were skipped
+    assert all(torch.equal(states[0]["task"][key], states[1]["task"][key]) for key in states[0]["task"])
+    assert all(torch.isfinite(value).all() for value in states[0]["task"].values())
+
+
+def test_fp16_stops_when_no_scale_helps(tmp_path, fp16_on_cpu):
+    fp16_on_cpu(4.0)
+    task = color_task()
+    task.color.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrainingStopped, match="step 2: gradient norm not finite"):
+        _fit(tmp_path / "run", task, precision="fp16")
 
 
 def test_bf16_is_for_operations_and_leaves_weights_and_targets(tmp_path):

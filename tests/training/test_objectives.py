@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -113,3 +115,10 @@ def test_disagreement_is_zero_for_the_same_and_grows(teacher, batch, name):
     far = head(teacher.backbone.tail(torch.zeros_like(target)))
     same, little, much = (head.disagreement(raw, wanted).item() for raw in (wanted, near, far))
     assert same == pytest.approx(0, abs=1e-6) and 0 < little < much
+
+
+def test_copies_of_a_task_share_the_teacher(teacher):
+    objective = TaskLoss(teacher)
+    holder = torch.nn.Linear(1, 1)
+    holder.objective = objective
+    assert copy.deepcopy(holder).objective is objective
