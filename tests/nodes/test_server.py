@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from node_process import NodeProcess
 from numpy.typing import NDArray
 from observer import Health, Observer, Recording
+from pictures import mask_of
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from street_frames import header, latent, packet
@@ -47,11 +48,6 @@ def predicted() -> Prediction:
 def send(robot: Publisher, number: int = 0, data: bytes | None = None) -> Callable[[], None]:
     """Give a function that publishes a look as the robot's next frame."""
     return lambda: robot.publish(latent(number, next(SEQUENCE), data))
-
-
-def mask_of(message: Image) -> NDArray[np.uint8]:
-    """Read a mask."""
-    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)[:, : message.width]
 
 
 def corners_of(message: Detection2DArray) -> NDArray[np.float64]:
