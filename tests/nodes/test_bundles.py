@@ -17,6 +17,7 @@ from pictures import mask_of
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from street_frames import header, latent, packet, street_frame
+from vision_msgs.msg import Classification
 
 from frankensplit.bundle import Bundle, Codec
 from frankensplit.codec.packet import Packet
@@ -57,17 +58,24 @@ def agreement(ours: Image, theirs: Image) -> float:
     return float(np.mean((mask_of(ours).astype(int) + 1) % CLASSES == mask_of(theirs)))
 
 
+def same_frame(ours: list[FrameReport], theirs: list[FrameReport]) -> list[tuple[FrameReport, FrameReport]]:
+    """Give the pairs of reports on one frame."""
+    return [(one, other) for one in ours for other in theirs if one.sequence == other.sequence]
+
+
 def test_one_packet_is_answered_by_every_bundle_of_its_codec(server: NodeProcess, observer: Observer) -> None:
     ours = observer.record(Image, "/one/segmentation/mask")
     theirs = observer.record(Image, "/one/rolled_50/segmentation/mask")
-    reports = observer.record(FrameReport, "/one/rolled_50/report")
+    costs, reports = (observer.record(FrameReport, f"/one/{place}report") for place in ("", "rolled_50/"))
     foreign = observer.record(Image, "/one/elsewhere/segmentation/mask")
     robot = observer.publisher(CompressedLatent, "/one/latent")
-    observer.until(lambda: ours and theirs and reports, "both masks", send(robot), period_s=0.5)
+    observer.until(lambda: ours and theirs and same_frame(costs, reports), "both", send(robot), period_s=0.5)
     assert ours[0].header == theirs[0].header == reports[0].header == header(0)
     assert agreement(ours[0], theirs[0]) > 0.999
     assert reports[0].packet_bytes == len(packet(0))
-    assert reports[0].entropy_ms > 0 and reports[0].features_ms > 0
+    cost, report = same_frame(costs, reports)[0]
+    assert cost.entropy_ms == report.entropy_ms > 0  # decoded once, not once a bundle
+    assert cost.features_ms != report.features_ms
     assert not foreign
 
 
@@ -119,3 +127,16 @@ def test_images_go_to_every_bundle(server: NodeProcess, observer: Observer) -> N
     observer.until(lambda: ours and theirs, "both masks", lambda: camera.publish(image), period_s=0.5)
     assert ours[0].header == theirs[0].header == header(2)
     assert agreement(ours[0], theirs[0]) > 0.999
+
+
+def test_a_head_may_be_chosen_that_only_one_bundle_has(server: NodeProcess, observer: Observer) -> None:
+    done, reason = observer.set_parameter("/server", "heads", ["clairvoyance"])
+    assert not done and "clairvoyance" in reason
+    assert observer.set_parameter("/server", "heads", ["presence"]) == (True, "")
+    observer.record(Classification, "/one/presence")
+    reports = [observer.record(FrameReport, f"/one/{place}report") for place in ("", "rolled_50/")]
+    robot = observer.publisher(CompressedLatent, "/one/latent")
+    observer.until(lambda: all(reports) and reports[0][-1].heads, "reports", send(robot), period_s=0.5)
+    assert list(reports[0][-1].heads) == ["presence"]
+    assert not reports[1][-1].heads
+    assert observer.set_parameter("/server", "heads", ["all"]) == (True, "")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from node_process import NOT_INHERITED, PATIENCE_S
 from observer import SENSOR, Observer
+from other_bundles import write_twin
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
@@ -47,6 +48,7 @@ SERVER_VALUES = {
     "device": "cpu",
     "threads": 1,
     "latent_topics": ["a/latent", "b/latent"],
+    "image_topics": ["c/image"],
     "heads": ["presence"],
     "score_threshold": 0.5,
     "overlay_image": "camera/image",
@@ -134,7 +136,10 @@ def test_show_args_is_the_documentation(ros2: str, node: NodeLaunch) -> None:
 def test_every_argument_reaches_the_node(
     launch: Launch, observer: Observer, node: NodeLaunch, tiny_codec: Path, tmp_path: Path
 ) -> None:
-    values = SERVER_VALUES if node is SERVER else {**EDGE_VALUES, "bundle": str(tiny_codec)}
+    if node is SERVER:
+        values = {**SERVER_VALUES, "more_bundles": [str(write_twin(tmp_path / "twin", "twin"))]}
+    else:
+        values = {**EDGE_VALUES, "bundle": str(tiny_codec)}
     assert {*values, "stale_after_s"} == {spec.name for spec in specs(node.table)}
     file = tmp_path / "params.yaml"
     file.write_text(

@@ -233,6 +233,8 @@ def test_it_says_why_it_cannot_start(start) -> None:
     cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"bundle": "nowhere"}, ("nowhere", "give a folder")),
         ({"latent_topics": "[a/latent, a/other]"}, ("latent_topics", "namespace of its own")),
+        ({"latent_topics": "[a/latent]", "image_topics": "[a/image]"}, ("a/image", "namespace of its own")),
+        ({"more_bundles": "[street]"}, ("more_bundles", "two bundles have the name street")),
     ]
     started = [(start(SERVER, **values), words) for values, words in cases]
     for server, words in started:
