@@ -135,7 +135,10 @@ def _accuracy(
     names = heads_with_truth(labels, frames.truth)
     metrics = {name: metric_for(head_class(name, labels[name]).kind, labels[name]) for name in names}
     contributions: dict[str, list[Any]] = {name: [] for name in names}
-    shallow = teacher.backbone.shallow if task is None else freeze(place(task, device)).restore
+    shallow: Any = teacher.backbone.shallow
+    if task is not None:
+        freeze(place(task, device))
+        shallow = task.restore
     freeze(place(teacher, device))
     for frame in frames:
         height, width = frame.rgb.shape[:2]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from frankensplit.cli.common import add_data_root, add_device, add_runs, positive_int
@@ -40,5 +41,6 @@ def main(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe, args.encoder_from, args.head)
     run = train(recipe, Where(args.runs, args.data_root, args.device))
-    print(f"trained: {run}")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trained: {run}")
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from frankensplit.data.street import Street
 from frankensplit.errors import DataError
 
-STREET = "street"
 STREET_FIRST_SEED = {"train": 1000, "val": 500, "demo": 0}
 STREET_FRAMES_PER_SEED = 4
 STREET_FRAME_STEP = 40  # frames of one street are this far apart, so that they differ
@@ -54,40 +52,3 @@ def require_split(split: str) -> str:
     if split not in STREET_FIRST_SEED:
         raise DataError(f"street:{split} is unknown: the splits are {sorted(STREET_FIRST_SEED)}")
     return split
-
-
-def head_labels(labels: dict[str, Any], detections: list[str]) -> dict[str, dict[str, Any]]:
-    """Return ``labels.json`` of a bundle: the label set of each head, from a data set's labels.
-
-    Args:
-        labels: a data set's ``labels.json`` (class_names, class_colors_rgb, void_index, frequency).
-        detections: the mask classes whose connected components are boxes.
-
-    Raises:
-        DataError: a key is missing, or a class is unknown.
-    """
-    needed = ("class_names", "class_colors_rgb", "void_index", "frequency")
-    if missing := [key for key in needed if key not in labels]:
-        raise DataError(f"labels.json has no {', '.join(missing)}: training needs {', '.join(needed)}")
-    classes, colors = labels["class_names"], labels["class_colors_rgb"]
-    unknown = [name for name in detections if name not in classes]
-    if unknown:
-        raise DataError(f"no class {unknown} to detect: the set's classes are {classes}")
-    indices = [classes.index(name) for name in detections]
-    frequency = labels["frequency"]["train"]["pixel_fraction"][: len(classes)]
-    segmentation = {
-        "classes": classes,
-        "colors": colors,
-        "ignore": labels["void_index"],
-        "frequency": frequency,
-    }
-    boxes = {
-        "classes": [name.lower() for name in detections],
-        "colors": [colors[index] for index in indices],
-        "mask_indices": indices,
-    }
-    return {
-        "segmentation": segmentation,
-        "presence": {"classes": classes, "colors": colors},
-        "detections": boxes,
-    }

@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
-from frankensplit.data.scenes import STREET, head_labels
-from frankensplit.data.shards import open_shards
 from frankensplit.errors import RecipeError
-from frankensplit.models.backbone import build_backbone
-from frankensplit.training.batches import Batches, batches_of
+from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.training.batches import Prepared, prepared
 from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.pools import load_pool
-from frankensplit.training.recipe import BackboneRecipe, ClassifyRecipe
+from frankensplit.training.derive import write_labels
+from frankensplit.training.label_sets import load_labelled
+from frankensplit.training.pools import load_held_out, load_pool
+from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, ClassifyRecipe, HeadSpec
 from frankensplit.training.tasks import BackboneWithHeads, Classify
-from frankensplit.training.teacher import LABELS, build_heads
+from frankensplit.training.teacher import build_heads
 from frankensplit.training.where import Where
 
 
-def prepare_classify(recipe: ClassifyRecipe, where: Where) -> tuple[Classify, Batches]:
+def prepare_classify(recipe: ClassifyRecipe, where: Where) -> Prepared:
     """Build a backbone with a classifier, and read its data."""
     loaded = [load_pool(source, where.data_root, {}) for source in recipe.data]
     counts = [len(one.classes or ()) for one in loaded]
@@ -28,31 +24,24 @@ def prepare_classify(recipe: ClassifyRecipe, where: Where) -> tuple[Classify, Ba
         raise RecipeError(
             f"recipe {recipe.name}: the sets have {counts} classes, expected sets with classes, of one number for all"
         )
-    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
-    return Classify(backbone, counts[0]), batches_of(recipe, [one.pool for one in loaded], {})
+    backbone = _begin(recipe.backbone)
+    pools = [one.pool for one in loaded]
+    held_out = load_held_out(recipe.data, where.data_root, {})
+    return prepared(Classify(backbone, counts[0]), recipe, pools, held_out, {})
 
 
-def prepare_backbone(recipe: BackboneRecipe, where: Where) -> tuple[BackboneWithHeads, Batches]:
+def prepare_backbone(recipe: BackboneRecipe, where: Where) -> Prepared:
     """Build a backbone with its heads, and read its data."""
-    labels = _recipe_labels(recipe, where.data_root)
-    (where.runs / recipe.name).mkdir(parents=True, exist_ok=True)
-    (where.runs / recipe.name / LABELS).write_text(json.dumps(labels), encoding="utf-8")
-    backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
+    labels, pools, held_out = load_labelled(
+        [HeadSpec(kind=name, detect=recipe.detect) for name in recipe.heads], recipe.data, where
+    )
+    write_labels(where.runs / recipe.name, labels)
+    backbone = _begin(recipe.backbone)
     if recipe.init:
         backbone.load_state_dict(load_weights(where.runs / recipe.init, "backbone.")[0])
     heads = build_heads(recipe, backbone, labels)
-    pools = [load_pool(source, where.data_root, labels).pool for source in recipe.data]
-    return BackboneWithHeads(backbone, heads, recipe.heads), batches_of(recipe, pools, labels)
+    return prepared(BackboneWithHeads(backbone, heads, recipe.heads), recipe, pools, held_out, labels)
 
 
-def _recipe_labels(recipe: BackboneRecipe, data_root: Path) -> dict[str, dict[str, Any]]:
-    real = [source.data for source in recipe.data if not source.data.startswith(f"{STREET}:")]
-    if not real:
-        raise RecipeError(
-            f"recipe {recipe.name}: at least one source must be a real set, whose labels are taken"
-        )
-    labels = head_labels(open_shards(real[0], data_root).labels, recipe.detect)
-    unknown = sorted(set(recipe.heads) - set(labels))
-    if unknown:
-        raise RecipeError(f"recipe {recipe.name}: no labels for heads {unknown}; there are {sorted(labels)}")
-    return {name: labels[name] for name in recipe.heads}
+def _begin(spec: BackboneSpec) -> Backbone:
+    return build_backbone(spec.model, spec.pretrained, spec.checkpoint, **spec.arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import head_class, heads_with_truth
 from frankensplit.training.pools import Pool, Shot
 from frankensplit.training.recipe import Common, Crops
+from frankensplit.training.task import Task
+
+HELD_OUT_BATCHES = 8
 
 
 class Batches(Dataset[dict[str, Tensor]]):
@@ -121,6 +124,31 @@ class Batches(Dataset[dict[str, Tensor]]):
         return DataLoader(
             Subset(share, range(first, self.steps)), batch_size=None, num_workers=1, prefetch_factor=4
         )
+
+
+class Prepared(NamedTuple):
+    """A training that may begin: the task, its batches, and batches of held-out frames where sources leave some out."""
+
+    task: Task
+    batches: Batches
+    held_out: Batches | None
+
+
+def prepared(
+    task: Task,
+    recipe: Common,
+    pools: Sequence[Pool],
+    held_out: Sequence[Pool],
+    heads: dict[str, dict[str, Any]],
+) -> Prepared:
+    """Return a training from its task, the pools of its sources, those of held-out frames, and its heads' labels."""
+    own = batches_of(recipe, pools, heads)
+    if not held_out:
+        return Prepared(task, own, None)
+    shares = [float(len(pool)) for pool in held_out]
+    batch = recipe.schedule.batch
+    apart = Batches(held_out, shares, recipe.crops, heads, recipe.seed, batch, HELD_OUT_BATCHES)
+    return Prepared(task, own, apart)
 
 
 def batches_of(recipe: Common, pools: Sequence[Pool], heads: dict[str, dict[str, Any]]) -> Batches:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,17 +19,18 @@ from frankensplit.models.encoder import Encoder
 from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches, batches_of
+from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.objectives import (
+    FeaturesAndTask,
     HeadDistillation,
     Objective,
     StageDistillation,
     TaskDistillation,
     TaskLoss,
 )
-from frankensplit.training.pools import Pool, load_pool, with_saliency
+from frankensplit.training.pools import Pool, load_held_out, load_pool, with_saliency
 from frankensplit.training.recipe import (
     CodecRecipe,
     parse_recipe,
@@ -110,7 +112,7 @@ def _blueprint(recipe: CodecRecipe, encoder: Encoder, objective: Objective) -> n
     )
 
 
-def prepare_codec(recipe: CodecRecipe, where: Where) -> tuple[TrainCodec | TrainBlueprint, Batches]:
+def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     """Build encoder, entropy model and blueprint, or a blueprint alone, and read the data."""
     runs = where.runs
     teacher = _load_teacher(recipe, runs)
@@ -118,13 +120,15 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> tuple[TrainCodec | Train
         _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
     pools = [load_pool(source, where.data_root, teacher.labels).pool for source in recipe.data]
     objective = _objective(recipe, teacher, pools)
+    held_out = load_held_out(recipe.data, where.data_root, teacher.labels)
     if recipe.saliency:
-        pools = with_saliency(pools, SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device)))
+        cache = SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device))
+        pools, held_out = with_saliency(pools, cache), with_saliency(held_out, cache)
     task = build_codec(recipe, runs / recipe.name, objective)
     freeze(place(teacher.task, where.device))
     if recipe.init:
         task.load_state_dict(load_weights(runs / recipe.init)[0])
-    return task, batches_of(recipe, pools, teacher.labels if objective.needs_labels else {})
+    return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})
 
 
 def _keep_codec(source: str, folder: Path) -> None:
@@ -132,17 +136,20 @@ def _keep_codec(source: str, folder: Path) -> None:
     codec = Codec.open(source)
     folder.mkdir(parents=True, exist_ok=True)
     for path in codec.path.iterdir():
-        shutil.copyfile(path, folder / path.name)
+        # Processes that train together copy side by side: none may read what another has begun.
+        temporary = folder / f".{path.name}.{os.getpid()}"
+        shutil.copyfile(path, temporary)
+        temporary.replace(folder / path.name)
 
 
 def _objective(recipe: CodecRecipe, teacher: Teacher, pools: Sequence[Pool]) -> Objective:
-    if recipe.objective != "features":
+    if recipe.objective in OBJECTIVES:
         return OBJECTIVES[recipe.objective](teacher.task)
     labels = teacher.labels if recipe.channel_weight == "fisher" else {}
     weights = _channel_weights(recipe, teacher.task, batches_of(recipe, pools, labels))
-    if recipe.saliency:
-        return HeadDistillation(teacher.task, weights, recipe.saliency.uniform, recipe.saliency.salient)
-    return HeadDistillation(teacher.task, weights)
+    gammas = (recipe.saliency.uniform, recipe.saliency.salient) if recipe.saliency else ()
+    features = HeadDistillation(teacher.task, weights, *gammas)
+    return FeaturesAndTask(features) if recipe.objective == "features+task" else features
 
 
 def _channel_weights(recipe: CodecRecipe, teacher: BackboneWithHeads, batches: Batches) -> torch.Tensor:

@@ -74,7 +74,8 @@ def derive_bundle(
 
 
 def write_labels(folder: Path, labels: Mapping[str, Any]) -> None:
-    """Write a bundle's ``labels.json``."""
+    """Write ``labels.json`` of a bundle, or of the run that one comes from."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "labels.json").write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
 
 

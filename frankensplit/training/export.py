@@ -23,12 +23,12 @@ from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
-from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
-from frankensplit.training.pools import read_pictures
+from frankensplit.training.pools import held_out_sources, read_pictures
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.teacher import Teacher
 
@@ -124,10 +124,8 @@ def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]
 
 
 def _held_out(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
-    for source in recipe.data:
-        if source.exclude and not source.data.startswith(f"{STREET}:"):
-            others = source.model_copy(update={"include": source.exclude, "exclude": None, "frames": None})
-            yield from read_pictures(others, data_root)
+    for source in held_out_sources(recipe.data):
+        yield from read_pictures(source, data_root)
 
 
 def _symbols(
@@ -175,7 +173,7 @@ def _write_server(
     save_file(as_stored(teacher.task.heads.state_dict()), weights / "heads.safetensors")
     write_labels(folder, teacher.labels)
     return {
-        "backbone": teacher.backbone.model_dump(),
+        "backbone": teacher.backbone.as_built,
         "blueprint": {
             "family": recipe.blueprint.family,
             "arguments": complete_arguments(

@@ -3,12 +3,65 @@
 
 from __future__ import annotations
 
-from frankensplit.training.batches import Batches
-from frankensplit.training.head_task import TrainHead
-from frankensplit.training.recipe import HeadRecipe
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from frankensplit.bundle import Bundle
+from frankensplit.errors import RecipeError
+from frankensplit.models.heads import build_head
+from frankensplit.training.batches import Prepared, prepared
+from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.derive import derive_bundle, write_labels
+from frankensplit.training.head_task import BundleFeatures, TrainHead
+from frankensplit.training.label_sets import load_labelled
+from frankensplit.training.recipe import HeadRecipe, parse_recipe
+from frankensplit.training.teacher import LABELS
 from frankensplit.training.where import Where
 
 
-def prepare_head(recipe: HeadRecipe, where: Where) -> tuple[TrainHead, Batches]:
-    """Build the head on a bundle's features, and read the data."""
-    raise NotImplementedError
+def prepare_head(recipe: HeadRecipe, where: Where) -> Prepared:
+    """Build the head on its bundle's features, and read the data."""
+    bundle, name = Bundle.open(recipe.bundle), recipe.head.known_as
+    labels, pools, held_out = load_labelled([recipe.head], recipe.data, where)
+    write_labels(where.runs / recipe.name, labels)
+    networks = BundleFeatures(bundle, where.device)
+    backbone = networks.backbone
+    head = build_head(name, backbone.channels, labels[name], backbone.strides)
+    features = networks.clean if recipe.features == "clean" else networks.compressed
+    return prepared(TrainHead(features, head, name), recipe, pools, held_out, labels)
+
+
+def export_head(run: Path, out: Path, bundle_name: str) -> None:
+    """Write the bundle of a head run with its head added, or in the place of one of that name.
+
+    Raises:
+        RecipeError: the run is missing or of another task.
+        BundleError: its bundle is not there any more.
+    """
+    weights, values = load_weights(run, "head.")
+    recipe = parse_recipe(values, str(run))
+    if not isinstance(recipe, HeadRecipe):
+        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'head'")
+    bundle, name = Bundle.open(recipe.bundle), recipe.head.known_as
+    others = {
+        key: value
+        for key, value in load_file(bundle.weights("heads")).items()
+        if not key.startswith(f"{name}.")
+    }
+    labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
+    sources = ", ".join(f"`{source.data}`" for source in recipe.data)
+    note = (
+        f"Head `{name}` ({recipe.head.kind}), {recipe.schedule.steps} steps of batch {recipe.schedule.batch} on "
+        f"{recipe.features} features of {sources}."
+    )
+    derive_bundle(
+        bundle,
+        out,
+        bundle_name,
+        note,
+        server={"heads": [*(one for one in bundle.server["heads"] if one != name), name]},
+        weights={"heads": others | {f"{name}.{key}": value for key, value in weights.items()}},
+        labels={**bundle.labels, **labels},
+    )

@@ -78,6 +78,26 @@ def load_pool(source: Source, data_root: Path, heads: Mapping[str, dict[str, Any
     return Loaded(pool, frames.skipped, frames.labels_of_set)
 
 
+def load_held_out(
+    sources: Sequence[Source], data_root: Path, heads: Mapping[str, dict[str, Any]]
+) -> list[Pool]:
+    """Read the frames that sources leave out by ``exclude``: apart from training, but of the training set.
+
+    Raises:
+        DataError: as ``load_pool``.
+    """
+    return [load_pool(left_out, data_root, heads).pool for left_out in held_out_sources(sources)]
+
+
+def held_out_sources(sources: Sequence[Source]) -> list[Source]:
+    """Return sources of just those frames that these leave out by ``exclude``."""
+    return [
+        source.model_copy(update={"include": source.exclude, "exclude": None, "frames": None})
+        for source in sources
+        if source.exclude and not source.data.startswith(STREET)
+    ]
+
+
 def read_pictures(source: Source, data_root: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield the pictures of a source one by one, uint8 RGB ``(H, W, 3)``.
 

@@ -96,6 +96,23 @@ class BackboneSpec(Section):
 
     model: str
     arguments: dict[str, Any] = Field(default_factory=dict, description="passed to timm.create_model")
+    pretrained: bool = Field(False, description="begin with timm's weights, from its hub")
+    checkpoint: str | None = Field(
+        None, description="begin with this file of timm weights (.safetensors, .pth)"
+    )
+
+    @property
+    def as_built(self) -> dict[str, Any]:
+        """What builds the network for weights that are at hand, as a bundle's manifest has it."""
+        return {"model": self.model, "arguments": self.arguments}
+
+    @model_validator(mode="after")
+    def _weights_are_no_arguments(self) -> BackboneSpec:
+        if mine := sorted({"pretrained", "checkpoint"} & set(self.arguments)):
+            raise ValueError(f"{' and '.join(mine)} belong beside arguments, not into them")
+        if self.pretrained and self.checkpoint:
+            raise ValueError("give one of pretrained and checkpoint")
+        return self
 
 
 class BlueprintSpec(Section):

@@ -8,23 +8,24 @@ from pathlib import Path
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches, batches_of
+from frankensplit.training.batches import Prepared, prepared
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.objectives import TaskLoss
-from frankensplit.training.pools import load_pool
+from frankensplit.training.pools import load_held_out, load_pool
 from frankensplit.training.recipe import RerouteRecipe, parse_recipe
 from frankensplit.training.reroute_task import TrainReroute
 from frankensplit.training.teacher import load_teacher
 from frankensplit.training.where import Where
 
 
-def prepare_reroute(recipe: RerouteRecipe, where: Where) -> tuple[TrainReroute, Batches]:
+def prepare_reroute(recipe: RerouteRecipe, where: Where) -> Prepared:
     """Join the shallow layers of one backbone to the tail of another, and read the data."""
     task = build_reroute(recipe, where.runs)
     freeze(place(task.objective.teacher, where.device))
     labels = task.objective.teacher.labels
     pools = [load_pool(source, where.data_root, labels).pool for source in recipe.data]
-    return task, batches_of(recipe, pools, labels)
+    held_out = load_held_out(recipe.data, where.data_root, labels)
+    return prepared(task, recipe, pools, held_out, labels)
 
 
 def load_reroute(run: Path, step: int | None = None) -> TrainReroute:

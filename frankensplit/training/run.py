@@ -10,17 +10,16 @@ from typing import Any
 import torch
 
 from frankensplit.training.backbone_run import prepare_backbone, prepare_classify
-from frankensplit.training.batches import Batches
+from frankensplit.training.batches import Prepared
 from frankensplit.training.codec_run import prepare_codec
 from frankensplit.training.engine import fit
 from frankensplit.training.head_run import prepare_head
 from frankensplit.training.processes import first_process_first
 from frankensplit.training.recipe import AnyRecipe
 from frankensplit.training.reroute_run import prepare_reroute
-from frankensplit.training.task import Task
 from frankensplit.training.where import Where
 
-PREPARE: dict[str, Callable[[Any, Where], tuple[Task, Batches]]] = {
+PREPARE: dict[str, Callable[[Any, Where], Prepared]] = {
     "classify": prepare_classify,
     "backbone": prepare_backbone,
     "codec": prepare_codec,
@@ -41,6 +40,6 @@ def train(recipe: AnyRecipe, where: Where) -> Path:
     torch.manual_seed(recipe.seed)
     run = where.runs / recipe.name
     with first_process_first(where.device) as device:
-        task, batches = PREPARE[recipe.task](recipe, where._replace(device=device))
-    fit(task, batches, recipe.schedule, run, recipe.model_dump(mode="json"), where.device)
+        task, batches, held_out = PREPARE[recipe.task](recipe, where._replace(device=device))
+    fit(task, batches, recipe.schedule, run, recipe.model_dump(mode="json"), where.device, held_out)
     return run

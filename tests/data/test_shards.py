@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from frankensplit.data.scenes import head_labels, street_scene
+from frankensplit.data.scenes import street_scene
 from frankensplit.data.shards import open_shards
 from frankensplit.errors import DataError
 
@@ -69,11 +69,3 @@ def test_street_splits_share_no_frame():
     assert not np.array_equal(train.rgb, val.rgb)
     with pytest.raises(DataError, match="test"):
         street_scene("test", 0)
-
-
-def test_head_labels_follow_the_set():
-    labels = head_labels(LABELS, ["Car"])
-    assert labels["detections"] == {"classes": ["car"], "colors": [[4, 5, 6]], "mask_indices": [1]}
-    assert labels["segmentation"]["frequency"] == [0.6, 0.3]
-    with pytest.raises(DataError, match="Truck"):
-        head_labels(LABELS, ["Truck"])

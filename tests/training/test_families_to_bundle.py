@@ -19,9 +19,9 @@ from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.heads import build_head
+from frankensplit.training.codec_run import build_codec
 from frankensplit.training.objectives import HeadDistillation
 from frankensplit.training.recipe import parse_recipe
-from frankensplit.training.codec_run import build_codec
 from frankensplit.training.tasks import BackboneWithHeads
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")

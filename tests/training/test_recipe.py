@@ -11,10 +11,24 @@ from frankensplit.training.recipe import load_recipe, parse_recipe
 
 
 def test_committed_recipes_are_valid(repository):
-    recipes = sorted((repository / "recipes").glob("*.yaml"))
-    assert recipes
-    for path in recipes:
+    folder = repository / "recipes"
+    for path in folder.glob("*.yaml"):
         assert load_recipe(path).name == path.stem
+    names = [load_recipe(path).name for path in folder.rglob("*.yaml")]
+    assert len(names) > 10 and len(set(names)) == len(names)
+
+
+def test_recipe_is_laid_over_its_base(tmp_path):
+    base = {"task": "reroute", "name": "base", "head_of": "a", "tail_of": "b", "data": [{"data": "x:train"}]}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**base, "schedule": {"steps": 5, "lr": 0.1}}))
+    (tmp_path / "middle.yaml").write_text("base: base.yaml\nname: middle\nschedule: {steps: 7}\n")
+    (tmp_path / "last.yaml").write_text("base: middle.yaml\ntail_of: c\n")
+    recipe = load_recipe(tmp_path / "last.yaml")
+    assert (recipe.name, recipe.head_of, recipe.tail_of) == ("middle", "a", "c")
+    assert (recipe.schedule.steps, recipe.schedule.lr) == (7, 0.1)
+    (tmp_path / "base.yaml").write_text("base: last.yaml\n")
+    with pytest.raises(RecipeError, match="derived from it"):
+        load_recipe(tmp_path / "last.yaml")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +40,8 @@ def test_committed_recipes_are_valid(repository):
         ({"crops": {"size": [250, 320]}}, "250x320"),
         ({"data": []}, "data"),
         ({"rate": None}, "one of rate and encoder_from"),
-        ({"objective": "task"}, "channel_weight belong to objective features"),
+        ({"objective": "task"}, "belong to objectives of features"),
+        ({"head_weights": {}, "teacher": 3}, "teacher"),
         ({"schedule": {"steps": 10, "lr": 1, "precision": "fp8"}}, "precision"),
     ],
 )

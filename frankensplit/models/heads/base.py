@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.data.truth import Truth, TruthKind
+from frankensplit.errors import DataError
 from frankensplit.geometry import Geometry
 from frankensplit.results import Result
 
@@ -32,6 +33,19 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.classes: list[str] = list(labels["classes"])
         self.labels = labels
+
+    @staticmethod
+    @abstractmethod
+    def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
+        """Return the head's entry of ``labels.json`` for training on a data set.
+
+        Args:
+            about: the set's own ``labels.json``: ``class_names``, perhaps ``class_colors_rgb`` and ``void_index``.
+            detect: of a mask's classes, those whose connected parts are boxes.
+
+        Raises:
+            DataError: the set does not have what the head needs.
+        """
 
     @staticmethod
     @abstractmethod
@@ -75,6 +89,22 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def result(self, raw: Any, geometry: Geometry) -> Result:
         """Return the result of a batch of one image, in source pixels."""
+
+
+def classes_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``classes`` of a data set, without the one that stands for none, and their ``colors``, if any.
+
+    Raises:
+        DataError: the value for pixels without a class lies between those of classes.
+    """
+    names, void = list(about["class_names"]), about.get("void_index")
+    if void is not None and void < len(names) - 1:
+        raise DataError(
+            f"void_index of the set is {void}, expected a value behind those of its {len(names)} classes"
+        )
+    count = len(names) if void is None else min(len(names), void)
+    colors = about.get("class_colors_rgb")
+    return {"classes": names[:count], **({"colors": colors[:count]} if colors else {})}
 
 
 def binary_divergence(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.base import Head, classes_of
 from frankensplit.results import ClassesResult
 
 STAGES = 2  # the deepest features that are pooled
@@ -33,6 +33,11 @@ class Classification(Head):
         self.norms = nn.ModuleList(nn.LayerNorm(inputs) for inputs in channels[-STAGES:])
         self.classify = nn.Linear(sum(channels[-STAGES:]), len(self.classes))
         self.scale = math.log(max(len(self.classes), 2))  # the cross entropy of a guess
+
+    @staticmethod
+    def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
+        """Return classes that exclude one another."""
+        return {**classes_of(about), "exclusive": True}
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:

@@ -7,7 +7,7 @@ in the picture are one box.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.data.truth import Boxes, Truth, TruthKind
+from frankensplit.errors import DataError
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head, binary_divergence
+from frankensplit.models.heads.base import Head, binary_divergence, classes_of
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import BoxesResult
 
@@ -64,6 +65,19 @@ class Detections(Head):
         self.tower = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())
         self.heat = _begin_at(-4.0, nn.Conv2d(WIDTH, len(self.classes), 1))  # few cells are centres
         self.sides = _begin_at(1.0, nn.Conv2d(WIDTH, 4, 1))
+
+    @staticmethod
+    def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
+        """Return the set's classes, or those of its masks that are to be boxes, in small letters."""
+        known = classes_of(about)
+        if not detect:
+            return known
+        unknown = [name for name in detect if name not in known["classes"]]
+        if unknown:
+            raise DataError(f"no class {unknown} to detect: the set's classes are {known['classes']}")
+        indices = [known["classes"].index(name) for name in detect]
+        colors = {"colors": [known["colors"][index] for index in indices]} if "colors" in known else {}
+        return {"classes": [name.lower() for name in detect], **colors, "mask_indices": indices}
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:

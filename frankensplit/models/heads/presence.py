@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head, binary_divergence
+from frankensplit.models.heads.base import Head, binary_divergence, classes_of
 from frankensplit.results import ClassesResult
 
 MIN_SHARE = 0.005
@@ -40,6 +40,11 @@ class Presence(Head):
             for inputs in channels
         )
         self.classify = nn.Linear(2 * WIDTH * len(channels), len(self.classes))
+
+    @staticmethod
+    def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
+        """Return classes and colours."""
+        return classes_of(about)
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:

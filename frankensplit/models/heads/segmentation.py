@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.data.labels import UNLABELLED
 from frankensplit.data.truth import Truth, TruthKind
 from frankensplit.geometry import Geometry
-from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.base import Head, classes_of
 from frankensplit.models.heads.fusion import Fusion
 from frankensplit.results import MaskResult
 
@@ -39,6 +40,12 @@ class Segmentation(Head):
         frequency = np.asarray(labels["frequency"], dtype=np.float64)
         weights = np.minimum((np.median(frequency) / frequency) ** BALANCE, MAX_CLASS_WEIGHT)
         self.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
+
+    @staticmethod
+    def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
+        """Return classes, colours, and the value of pixels without a class; ``frequency`` is counted later."""
+        void = about.get("void_index")
+        return {**classes_of(about), "ignore": UNLABELLED if void is None else void}
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:

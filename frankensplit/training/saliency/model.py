@@ -19,7 +19,7 @@ from frankensplit.models.backbone import Backbone, freeze
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.placement import place
-from frankensplit.training.engine import CHECKPOINT
+from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.teacher import Teacher, teacher_of_run
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
@@ -89,7 +89,7 @@ class SaliencyModel:
     @classmethod
     def of_teacher(cls, teacher: Teacher, device: str = "cpu") -> SaliencyModel:
         """Take the networks of a teacher; frames keep their size."""
-        spec = teacher.backbone.model_dump(mode="json")
+        spec = teacher.backbone.as_built
         heads = dict(teacher.task.heads.items())
         return cls(teacher.name, teacher.task.backbone, heads, spec, device=device)
 
