@@ -42,13 +42,17 @@ class BundleFeatures:
     @torch.no_grad()
     def clean(self, images: Tensor) -> list[Tensor]:
         """Map normalised images ``(N, 3, H, W)`` to the unmodified backbone's features, finest first."""
-        features: list[Tensor] = self.backbone(images)
-        return features
+        return _contiguous(self.backbone(images))
 
     @torch.no_grad()
     def compressed(self, images: Tensor) -> list[Tensor]:
         """Map normalised images to the features that their packets bring, finest first."""
-        return self.backbone.tail(self.blueprint(rounded(self.encoder(images), self.medians)))
+        return _contiguous(self.backbone.tail(self.blueprint(rounded(self.encoder(images), self.medians))))
+
+
+def _contiguous(features: list[Tensor]) -> list[Tensor]:
+    """Return features without channels-last strides: torch's group norm on CPUs crashes on inputs without gradient."""
+    return [feature.contiguous() for feature in features]
 
 
 class TrainHead(Task):

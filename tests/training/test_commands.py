@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from frankensplit.bundle import Bundle
@@ -18,6 +19,7 @@ from frankensplit.cli import main
 from frankensplit.data.street import CLASSES, Street
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
+from frankensplit.training.reroute_run import load_reroute
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
 
@@ -56,7 +58,26 @@ OTHER_FAMILY = {
         "data": [{"data": "streets:train"}],
     },
 }
+HEADS = {
+    "classification": {
+        "head": {"kind": "classification", "name": "things"},
+        "data": [{"data": "things:train"}],
+    },
+    "presence": {
+        "head": {"kind": "presence"},
+        "features": "compressed",
+        "data": [{"data": "streets:train", "exclude": "f2"}],
+    },
+}
+REROUTE = {
+    "task": "reroute",
+    "head_of": "backbone",
+    "tail_of": "other-backbone",
+    "data": [{"data": "streets:train"}],
+    "schedule": {**SCHEDULE, "keep_every": 1},
+}
 OBJECTIVES = [
+    {"objective": "features+task", "channel_weight": "fisher"},
     {"objective": "stages"},
     {"objective": "task"},
     {"objective": "disagreement"},
@@ -168,9 +189,16 @@ def test_every_objective_trains(bundle_folder, root, change, monkeypatch):
     assert len(log) == 1 + SCHEDULE["steps"] and log[0].split(",")[2] == "distortion"
 
 
-def test_one_encoder_serves_two_families(bundle_folder, root):
-    backbone, codec = (_write_recipe(root, name, recipe) for name, recipe in OTHER_FAMILY.items())
-    assert main(["train", backbone, *_places(root)]) == 0
+@pytest.fixture(scope="module")
+def other_backbone(bundle_folder, root):
+    """The name of a backbone's run of another family."""
+    recipe = _write_recipe(root, "other-backbone", OTHER_FAMILY["other-backbone"])
+    assert main(["train", recipe, *_places(root)]) == 0
+    return "other-backbone"
+
+
+def test_one_encoder_serves_two_families(bundle_folder, other_backbone, root):
+    codec = _write_recipe(root, "other-codec", OTHER_FAMILY["other-codec"])
     assert main(["train", codec, "--encoder-from", str(bundle_folder), *_places(root)]) == 0
     other_folder = root / "other-bundle"
     assert main(["export", "other-codec", str(other_folder), *_places(root)]) == 0
@@ -181,3 +209,86 @@ def test_one_encoder_serves_two_families(bundle_folder, root):
     for bundle in (first, other):
         assert set(Predictor(bundle, threads=1).predict(packet).results) == set(RECIPES["backbone"]["heads"])
     assert f"those of `{bundle_folder}`" in (other_folder / "card.md").read_text()
+
+
+def _files(folder, *below):
+    return {path: (folder / path).read_bytes() for path in below}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_head_is_added_and_nothing_else_changes(bundle_folder, root, kind):
+    name, recipe = f"head-{kind}", {"task": "head", "bundle": "set by --head", **HEADS[kind]}
+    path, out = _write_recipe(root, name, recipe), root / f"with-{kind}"
+    assert main(["train", path, "--head", str(bundle_folder), *_places(root)]) == 0
+    assert main(["export", name, str(out), *_places(root)]) == 0
+    kept = ("codec/codec.json", "codec/encoder.onnx", "codec/tables.npz", "server/blueprint.safetensors")
+    kept += ("server/backbone.safetensors",)
+    assert _files(out, *kept) == _files(bundle_folder, *kept)
+    bundle, known_as = Bundle.open(out), recipe["head"].get("name", kind)
+    packet = FrameEncoder(bundle.codec).encode(Street(8, *SIZE).frame(0).rgb).data
+    before, after = (Predictor(Bundle.open(one)).predict(packet).results for one in (bundle_folder, out))
+    assert set(after) == {"segmentation", "presence", "detections", known_as}
+    assert np.array_equal(before["segmentation"].mask, after["segmentation"].mask)
+    if kind == "classification":
+        assert bundle.labels["things"] == {"classes": ["a", "b"], "exclusive": True, "head": "classification"}
+        assert np.isclose(after["things"].scores.sum(), 1)
+    else:  # trained anew under its name
+        assert not np.array_equal(before["presence"].scores, after["presence"].scores)
+
+
+def test_added_head_is_measured_on_clean_and_on_compressed_features(bundle_folder, root):
+    path = _write_recipe(
+        root, "judged", {"task": "head", "bundle": str(bundle_folder), **HEADS["classification"]}
+    )
+    assert main(["train", path, *_places(root)]) == 0
+    assert main(["export", "judged", str(root / "judged-bundle"), *_places(root)]) == 0
+    out, things = root / "judged.json", f"{root / 'data' / 'things'}:train"
+    assert main(["evaluate", str(root / "judged-bundle"), "--data", things, "--json", str(out)]) == 0
+    head = json.loads(out.read_text())["heads"]["things"]
+    assert head["metric"] == "top-1" and head["truth"] == "labels"
+    assert head["unmodified"] in (0.0, 50.0, 100.0) and head["rows"][0]["value"] in (
+        0.0,
+        50.0,
+        100.0,
+    )  # two frames
+
+
+def test_rerouting_trains_shallow_layers_and_leaves_the_tail(bundle_folder, other_backbone, root):
+    path = _write_recipe(root, "reroute", REROUTE)
+    assert main(["train", path, *_places(root)]) == 0
+    first, last = (load_reroute(root / "runs" / "reroute", step).state_dict() for step in (1, 2))
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+    assert not [name for name in last if not name.startswith(("shallow.", "adapter."))]
+
+
+def test_curve_compares_kept_weights_with_the_reference(bundle_folder, other_backbone, root):
+    assert main(["train", _write_recipe(root, "reroute", REROUTE), *_places(root)]) == 0
+    out, data = root / "curve.json", f"{root / 'data' / 'streets'}:train"
+    places = ["--data-root", str(root / "data"), "--runs", str(root / "runs")]
+    assert (
+        main(["bench", "curve", "reroute", "--data", data, "--within", "200", "--json", str(out), *places])
+        == 0
+    )
+    result = json.loads(out.read_text())
+    (run,) = result["runs"]
+    assert [row["step"] for row in run["rows"]] == [1, 2]
+    assert result["goal"] == run["rows"][-1]["heads"] and set(run["unmodified"]) == set(result["goal"])
+    assert set(run["steps_to_within"].values()) == {1}
+    assert main(["bench", "curve", "codec", "--data", data, *places]) == 1  # kept nothing on its way
+
+
+def test_training_comparison_has_a_row_a_recipe(bundle_folder, root, monkeypatch):
+    monkeypatch.setattr("frankensplit.benchmarks.training.BUNDLES", root / "compared")
+    monkeypatch.setattr("frankensplit.benchmarks.training.EVALUATIONS", root / "evaluations")
+    other = {**RECIPES["codec"], "rate": {"weight": 1.0}}
+    recipes = [str(root / "codec.yaml"), _write_recipe(root, "codec-less", other)]
+    out, plot, data = root / "compared.json", root / "compared.png", f"{root / 'data' / 'streets'}:train"
+    command = ["bench", "training", *recipes, "--data", data, "--json", str(out), "--plot", str(plot)]
+    assert main([*command, *_places(root)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["name"], row["settings"]["rate"]["weight"]) for row in rows] == [
+        ("codec", 0.25),
+        ("codec-less", 1.0),
+    ]
+    assert all(row["bytes_per_frame"] > 32 and row["training"]["ms_per_step"] > 0 for row in rows)
+    assert cv2.imread(str(plot)).std() > 5
