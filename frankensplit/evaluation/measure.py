@@ -157,7 +157,7 @@ class Worker:
     def _agreed(self, unmodified: Mapping[str, Result]) -> dict[str, Result]:
         """Return the unmodified backbone's predictions as truth."""
         heads = self.predictor.heads
-        return {name: _as_truth(result, heads[name].threshold) for name, result in unmodified.items()}
+        return {name: as_truth(result, heads[name].threshold) for name, result in unmodified.items()}
 
 
 def labelled_heads(bundle: Bundle, frames: Frames) -> list[str]:
@@ -284,7 +284,7 @@ def _version(library: str) -> str:
         return "none"
 
 
-def _as_truth(result: Result, threshold: float) -> Result:
+def as_truth(result: Result, threshold: float) -> Result:
     """Return a prediction as truth: boxes and classes from the threshold on count as there."""
     if isinstance(result, BoxesResult):
         there = result.scores >= threshold

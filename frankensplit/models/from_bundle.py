@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from frankensplit.bundle import Bundle
 from frankensplit.errors import BundleError
+from frankensplit.models.adapter import AdaptedBlueprint
 from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
 
+ADAPTER = "adapter"  # of the manifest's blueprint: width of the adapter behind it, where it has one
 MEDIANS = "medians"  # beside the blueprint's weights: what the codec subtracts before rounding, float (C,)
 
 
@@ -43,17 +45,20 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
 
 
 def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tensor]:
-    """Return the bundle's blueprint, and the medians ``(C,)`` that are added to symbols before it.
+    """Return the bundle's blueprint, with its adapter if it has one, and the medians ``(C,)`` to add to symbols.
 
     Raises:
         BundleError: as for the backbone.
     """
+    spec = bundle.server["blueprint"]
     blueprint = build_blueprint(
-        bundle.server["blueprint"]["family"],
+        spec["family"],
         latent_channels=bundle.codec.channels,
         target_channels=backbone.channels[0],
-        **bundle.server["blueprint"]["arguments"],
+        **spec["arguments"],
     )
+    if ADAPTER in spec:
+        blueprint = AdaptedBlueprint(blueprint, backbone.channels[0], spec[ADAPTER])
     weights = _read(bundle, "blueprint")
     medians = weights.pop(MEDIANS)
     _fill(blueprint, weights, "blueprint")

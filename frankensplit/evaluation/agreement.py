@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How near a bundle's packets come to its unmodified backbone on frames without labels: features, and each head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.data.frames import LabelledFrame
+from frankensplit.edge.encoder import FrameEncoder
+from frankensplit.errors import DataError
+from frankensplit.evaluation.measure import as_truth
+from frankensplit.evaluation.metrics import Statistics, metric_for
+from frankensplit.inference.predictor import Predictor
+
+
+class Agreement(NamedTuple):
+    """Over some frames: mean error of the shallow features, mean bytes of a packet, each head's metric, 0 to 100."""
+
+    frames: int
+    distortion: float
+    bytes_per_frame: float
+    heads: dict[str, float]
+    metrics: dict[str, str]  # their names
+
+
+def agreement(
+    predictor: Predictor,
+    encoder: FrameEncoder,
+    channel_weights: NDArray[np.float32],
+    frames: Iterable[LabelledFrame],
+) -> Agreement:
+    """Measure by real packets; what the unmodified backbone predicts is taken as the truth.
+
+    Args:
+        predictor: the bundle's networks.
+        encoder: of the same codec.
+        channel_weights: float32 ``(C,)``, what a squared error in each shallow channel counts.
+        frames: the frames; their own truth is not used.
+
+    Raises:
+        DataError: there is no frame.
+    """
+    labels = predictor.bundle.labels
+    metrics = {name: metric_for(head.kind, labels[name]) for name, head in predictor.heads.items()}
+    statistics: dict[str, list[Statistics]] = {name: [] for name in metrics}
+    errors, sizes = [], []
+    for frame in frames:
+        data = encoder.encode(frame.rgb).data
+        geometry = predictor.codec.geometry(*frame.rgb.shape[:2])
+        wanted = predictor.shallow(geometry.prepare(frame.rgb))
+        found = predictor.restore(predictor.codec.unpack(data)[0])
+        sizes.append(len(data))
+        errors.append(float((((found - wanted) ** 2).mean((1, 2)) * channel_weights).mean()))
+        truth = predictor.predict_shallow(wanted, geometry).results
+        for name, result in predictor.predict_shallow(found, geometry).results.items():
+            one = as_truth(truth[name], predictor.heads[name].threshold)
+            statistics[name].append(metrics[name].frame(result, one))
+    if not sizes:
+        raise DataError("no frame to measure on can be used: give frames that can be read")
+    return Agreement(
+        frames=len(sizes),
+        distortion=float(np.mean(errors)),
+        bytes_per_frame=float(np.mean(sizes)),
+        heads={name: metric.value(statistics[name]) for name, metric in metrics.items()},
+        metrics={name: metric.name for name, metric in metrics.items()},
+    )

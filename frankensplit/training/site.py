@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unlabelled frames of a site: most to train on, the last fifth, in time, kept apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from frankensplit.bundle import Codec
+from frankensplit.data.frames import Frames, LabelledFrame, open_frames
+from frankensplit.errors import DataError
+from frankensplit.training.batches import Batches
+from frankensplit.training.pools import Pool, Shot
+from frankensplit.training.recipe import Crops
+
+HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
+LARGEST_CROP = (256, 320)
+OWN_SCALE = (1.0, 1.0)  # frames are scaled once, as on the robot
+
+
+class Spec(NamedTuple):
+    """Which frames: data as ``open_frames`` takes them, a bag's topic, each N-th, of these so many at most."""
+
+    data: str
+    topic: str | None = None
+    every: int = 1
+    frames: int | None = None
+
+
+class Site:
+    """The frames of a site, split by time.
+
+    Args:
+        spec: which frames.
+        data_root: folder of the data sets.
+
+    Raises:
+        DataError: there are no such data, or too few frames.
+    """
+
+    def __init__(self, spec: Spec, data_root: Path) -> None:
+        self.spec = spec
+        limit = spec.frames * spec.every if spec.frames else None
+        frames = open_frames(spec.data, data_root, topic=spec.topic, limit=limit)
+        self.digest = hashlib.sha256(json.dumps([frames.digest, *spec]).encode()).hexdigest()
+        count = -(-len(frames) // spec.every)
+        self._refuse_too_few(count)
+        cut = (count - count // HELD_OUT) * spec.every
+        self._training, self._held_out = frames.select(0, cut), frames.select(cut)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Frames that could not be read when they were last gone through, and why."""
+        return self._training.skipped | self._held_out.skipped
+
+    def held_out(self) -> Iterator[LabelledFrame]:
+        """Yield the frames that are kept apart."""
+        return self._spaced(self._held_out)
+
+    def pool(self, codec: Codec) -> Pool:
+        """Return the frames to train on, scaled and padded as the codec sees them.
+
+        Raises:
+            DataError: none can be read.
+        """
+        pool = [
+            Shot(codec.geometry(*frame.rgb.shape[:2]).prepare(frame.rgb), key=f"{self.spec.data}/{frame.key}")
+            for frame in self._spaced(self._training)
+        ]
+        if not pool:
+            self._refuse_too_few(0)
+        return pool
+
+    def _spaced(self, frames: Frames) -> Iterator[LabelledFrame]:
+        return islice(frames, 0, None, self.spec.every)
+
+    def _refuse_too_few(self, count: int) -> None:
+        if count < HELD_OUT:
+            raise DataError(
+                f"{self.spec.data} has {count} frames that are taken and can be read, expected at least {HELD_OUT}, "
+                f"of which one is kept apart: record more, or lower --every ({self.spec.every}) or raise --frames"
+            )
+
+
+def site_batches(pool: Pool, seed: int, batch: int, steps: int) -> Batches:
+    """Return training batches without targets: crops at the scale of the codec, flipped, under varied light."""
+    size = (
+        min(*(shot.rgb.shape[0] for shot in pool), LARGEST_CROP[0]),
+        min(*(shot.rgb.shape[1] for shot in pool), LARGEST_CROP[1]),
+    )
+    return Batches([pool], [1.0], Crops(size=size, scale=OWN_SCALE), {}, seed, batch, steps)
