@@ -183,7 +183,7 @@ def test_missing_run_is_an_error_not_a_traceback(root, capsys):
 def test_every_objective_trains(bundle_folder, root, change, monkeypatch):
     monkeypatch.setattr("frankensplit.training.saliency.cache.SALIENCY", root / "saliency")
     plain = {key: value for key, value in RECIPES["codec"].items() if key != "channel_weight"}
-    name = f"codec-{change.get('objective', 'saliency')}"
+    name = f"codec-{change.get('objective', 'saliency')}".replace("+", "-")
     assert main(["train", _write_recipe(root, name, plain | change), *_places(root)]) == 0
     log = (root / "runs" / name / "log.csv").read_text().splitlines()
     assert len(log) == 1 + SCHEDULE["steps"] and log[0].split(",")[2] == "distortion"
