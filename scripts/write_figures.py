@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write measured figures from docs/results/*.json into README.md, between their marks."""
+"""Write measured figures from docs/results/*.json into README.md and docs/*.md, between their marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from frankensplit.evaluation.card import summary_markdown  # noqa: E402
+from frankensplit.benchmarks import curve, training  # noqa: E402
+from frankensplit.evaluation import card  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- figures of (\S+\.json) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -21,15 +22,16 @@ def with_figures(text: str) -> str:
 
     def table(block: re.Match[str]) -> str:
         result = json.loads((ROOT / block[2]).read_text(encoding="utf-8"))
-        return block[1] + summary_markdown(result) + block[3]
+        maker = card if "heads" in result else training if "rows" in result else curve
+        return block[1] + maker.summary_markdown(result) + block[3]
 
     return BLOCK.sub(table, text)
 
 
 def main() -> None:
-    """Rewrite README.md."""
-    readme = ROOT / "README.md"
-    readme.write_text(with_figures(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    """Rewrite the pages."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        page.write_text(with_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

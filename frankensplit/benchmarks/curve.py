@@ -69,12 +69,39 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def summary_markdown(result: Mapping[str, Any]) -> str:
+    """Return a table of each run's values step by step, and when it came within reach of the reference's last ones."""
+    heads = list(result["goal"])
+    lines = [
+        f"`{result['command']}`.",
+        "",
+        f"| run | steps | {' | '.join(heads)} |",
+        f"|---|---|{'---|' * len(heads)}",
+    ]
+    for run in result["runs"]:
+        rows = [(str(row["step"]), row["heads"]) for row in run["rows"]] + [
+            ("unmodified backbone", run["unmodified"])
+        ]
+        lines += [
+            f"| {run['run']} | {at} | {' | '.join(f'{values[h]:.2f}' for h in heads)} |"
+            for at, values in rows
+        ]
+        reached = " | ".join(
+            "never" if step is None else f"step {step}" for step in run["steps_to_within"].values()
+        )
+        lines.append(
+            f"| {run['run']} | within {result['within_points']:g} of {result['runs'][0]['run']} | {reached} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def _first_within(rows: Sequence[Mapping[str, Any]], head: str, goal: float, points: float) -> int | None:
     """Return the step of the first kept weights that lose no more than so many points to the goal."""
     return next((row["step"] for row in rows if row["heads"].get(head, -1.0) >= goal - points), None)
 
 
 def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[str, Any]:
+    from frankensplit.benchmarks.training import read_cost
     from frankensplit.data.frames import open_frames
     from frankensplit.errors import RecipeError
     from frankensplit.models.heads import truth_classes
@@ -100,7 +127,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
                 {"step": step, "heads": _accuracy(task, task.objective.teacher, frames, where.device)}
             )
             meter.advance(f"step {step}")
-    return {"run": name, "recipe": recipe, "unmodified": unmodified, "rows": rows}
+    return {"run": name, "recipe": recipe, "unmodified": unmodified, "rows": rows, "training": read_cost(run)}
 
 
 def _load(run: Path, task: str, step: int) -> TrainCodec | TrainBlueprint | TrainReroute:

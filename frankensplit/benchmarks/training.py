@@ -55,6 +55,30 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def summary_markdown(result: dict[str, Any]) -> str:
+    """Return a table of the rows: bytes, and each labelled head's points lost with their interval."""
+    rows = result["rows"]
+    heads = {name: head for row in rows for name, head in row["heads"].items() if head["truth"] == "labels"}
+    titles = [f"{name} {head['metric']}" for name, head in heads.items()]
+    lines = [
+        f"`{result['command']}` on {rows[0]['frames']} frames; points lost to the unmodified backbone, in brackets 95 %.",
+        "",
+        f"| recipe | bytes a frame | {' | '.join(titles)} |",
+        f"|---|---|{'---|' * len(heads)}",
+    ]
+    for row in rows:
+        cells = " | ".join(_cell(row["heads"].get(name)) for name in heads)
+        lines.append(f"| {row['name']} | {row['bytes_per_frame']:.0f} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(head: dict[str, Any] | None) -> str:
+    if head is None:
+        return ""
+    low, high = head["ci95"]
+    return f"{head['unmodified']:.2f} to {head['value']:.2f}: {head['loss_points']:.2f} ({low:.2f} to {high:.2f})"
+
+
 def _row(path: Path, data: str, where: Where) -> dict[str, Any]:
     from frankensplit.evaluation.evaluate import evaluate
     from frankensplit.evaluation.measure import Setup
@@ -78,7 +102,7 @@ def _row(path: Path, data: str, where: Where) -> dict[str, Any]:
         "frames": result["frames"],
         "heads": {name: _figures(head) for name, head in result["heads"].items()},
         **_ours(result),
-        "training": _read_cost(run),
+        "training": read_cost(run),
     }
 
 
@@ -119,7 +143,8 @@ def _figures(head: dict[str, Any]) -> dict[str, Any]:
     return about | {key: row[key] for key in ("value", "loss_points", "ci95")}
 
 
-def _read_cost(run: Path) -> dict[str, Any] | None:
+def read_cost(run: Path) -> dict[str, Any] | None:
+    """Return what a run took, from its ``run.json``; None where it has none."""
     path = run / "run.json"
     cost: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return cost
