@@ -61,7 +61,7 @@ def summary_markdown(result: dict[str, Any]) -> str:
     heads = {name: head for row in rows for name, head in row["heads"].items() if head["truth"] == "labels"}
     titles = [f"{name} {head['metric']}" for name, head in heads.items()]
     lines = [
-        f"`{result['command']}` on {rows[0]['frames']} frames; points lost to the unmodified backbone, in brackets 95 %.",
+        f"`{result['command']}` on {rows[0]['frames']} frames; points lost to the unmodified backbone (95 %).",
         "",
         f"| recipe | bytes a frame | {' | '.join(titles)} |",
         f"|---|---|{'---|' * len(heads)}",
