@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "from the packets of new frames; the frames need no labels. Encoder, tables, backbone and heads stay as they "
         "are, to the byte: robots keep their codec, and old packets decode. The last fifth of the frames is kept "
         "apart; on it the bundle is measured before and after by agreement with its unmodified backbone. Where it "
-        "got worse (a larger error of the features, or less agreement, on the mean over heads) nothing is written "
-        "and the exit code is 1. An interrupted adaptation goes on when called again."
+        "got worse (a larger error of the features, or a head that agrees less by more than the choice of frames "
+        "explains, 95 %%) nothing is written and the exit code is 1. An interrupted adaptation goes on when called "
+        "again."
     )
     parser.add_argument("bundle", help="folder or installed name of the bundle; it stays as it is")
     parser.add_argument(
@@ -97,16 +98,17 @@ def main(args: argparse.Namespace) -> int:
     site = Site(Spec(args.data, args.topic, args.every, args.frames), args.data_root)
     settings = Settings(args.adapter, args.steps, args.batch, args.lr, args.seed)
     adapted = adapt(bundle, site, settings, Where(args.runs, args.data_root, args.device))
-    written = adapted.better or args.keep_anyway
+    worse = adapted.worse
+    written = not worse or args.keep_anyway
     if written:
         adapted.write(out)
     result = adapted.figures() | {"out": str(out) if written else None} | provenance()
     _print(result)
-    if not adapted.better:
-        print("it got worse on the frames that were kept apart", file=sys.stderr)
+    if worse:
+        print(f"worse on the frames that were kept apart: {', '.join(worse)}", file=sys.stderr)
     print(f"written: {out}" if written else "nothing written; --keep-anyway would", file=sys.stderr)
     write_json(result, args.json)
-    return 0 if adapted.better else 1
+    return 1 if worse else 0
 
 
 def _rate(text: str) -> float:
@@ -135,12 +137,13 @@ def _print(result: dict[str, Any]) -> None:
         console.print(f"skipped {key}: {cause}", highlight=False, markup=False)
     title = f"{result['bundle']} on the last {result['held_out_frames']} frames of {result['data']}"
     table = Table(title=title)
-    for column in ("", "before", "after", "change"):
+    for column in ("", "before", "after", "change", "95 %"):
         table.add_column(column, justify="right" if column else "left")
     before, after = result["before"], result["after"]
     _row(table, "error of the features", before["distortion"], after["distortion"], 4)
     for head, metric in result["metrics"].items():
-        _row(table, f"{head}: {metric}", before["heads"][head], after["heads"][head], 2)
+        interval = "{:+.2f} to {:+.2f}".format(*result["gain_ci95"][head])
+        _row(table, f"{head}: {metric}", before["heads"][head], after["heads"][head], 2, interval)
     _row(table, "bytes a frame", before["bytes_per_frame"], after["bytes_per_frame"], 0)
     console.print(table)
     console.print(
@@ -151,5 +154,6 @@ def _print(result: dict[str, Any]) -> None:
     )
 
 
-def _row(table: Any, name: str, before: float, after: float, digits: int) -> None:
-    table.add_row(name, f"{before:.{digits}f}", f"{after:.{digits}f}", f"{after - before:+.{digits}f}")
+def _row(table: Any, name: str, before: float, after: float, digits: int, interval: str = "") -> None:
+    change = f"{after - before:+.{digits}f}"
+    table.add_row(name, f"{before:.{digits}f}", f"{after:.{digits}f}", change, interval)

@@ -12,19 +12,33 @@ from numpy.typing import NDArray
 from frankensplit.data.frames import LabelledFrame
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
+from frankensplit.evaluation.bootstrap import loss_interval
 from frankensplit.evaluation.measure import as_truth
-from frankensplit.evaluation.metrics import Statistics, metric_for
+from frankensplit.evaluation.metrics import HeadMetric, Statistics, metric_for
 from frankensplit.inference.predictor import Predictor
 
 
 class Agreement(NamedTuple):
-    """Over some frames: mean error of the shallow features, mean bytes of a packet, each head's metric, 0 to 100."""
+    """Over some frames: mean error of the shallow features, mean bytes of a packet, what each head's metric counts."""
 
     frames: int
     distortion: float
     bytes_per_frame: float
-    heads: dict[str, float]
-    metrics: dict[str, str]  # their names
+    metrics: dict[str, HeadMetric]
+    statistics: dict[str, list[Statistics]]  # of each head, frame by frame
+
+    @property
+    def heads(self) -> dict[str, float]:
+        """Agreement of each head, 0 to 100."""
+        return {name: metric.value(self.statistics[name]) for name, metric in self.metrics.items()}
+
+    def gains(self, before: Agreement) -> dict[str, tuple[float, float]]:
+        """Return the 95 % interval of the points that each head gained since ``before``, on the same frames."""
+        lost = {
+            name: loss_interval(metric, before.statistics[name], self.statistics[name])
+            for name, metric in self.metrics.items()
+        }
+        return {name: (-high, -low) for name, (low, high) in lost.items()}
 
 
 def agreement(
@@ -65,6 +79,6 @@ def agreement(
         frames=len(sizes),
         distortion=float(np.mean(errors)),
         bytes_per_frame=float(np.mean(sizes)),
-        heads={name: metric.value(statistics[name]) for name, metric in metrics.items()},
-        metrics={name: metric.name for name, metric in metrics.items()},
+        metrics=metrics,
+        statistics=statistics,
     )

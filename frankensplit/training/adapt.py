@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,10 +71,10 @@ class Adapted:
     after: Agreement
 
     @property
-    def better(self) -> bool:
-        """Whether the features came nearer, and the heads, on the mean, agree no less."""
-        before, after = (float(np.mean(list(one.heads.values()))) for one in (self.before, self.after))
-        return self.after.distortion < self.before.distortion and after >= before
+    def worse(self) -> list[str]:
+        """What got worse: ``features``, and heads that agree less by more than the choice of frames explains."""
+        lost = [name for name, (_, high) in self.after.gains(self.before).items() if high < 0]
+        return ["features", *lost] if self.after.distortion > self.before.distortion else lost
 
     def figures(self) -> dict[str, Any]:
         """Return what was done and found, as JSON values."""
@@ -92,10 +91,14 @@ class Adapted:
             "batch": self.schedule.batch,
             "lr": self.schedule.lr,
             "seconds": json.loads((self.run / COST).read_text(encoding="utf-8"))["seconds"],
-            "metrics": self.before.metrics,
+            "metrics": {name: metric.name for name, metric in self.after.metrics.items()},
             "before": _figures(self.before),
             "after": _figures(self.after),
-            "better": self.better,
+            "gain_ci95": {
+                name: [round(low, 3), round(high, 3)]
+                for name, (low, high) in self.after.gains(self.before).items()
+            },
+            "worse": self.worse,
         }
 
     def write(self, out: Path) -> None:
@@ -112,8 +115,9 @@ class Adapted:
 
     def _note(self) -> str:
         what = f"An adapter of width {self.adapter} behind the blueprint" if self.adapter else "The blueprint"
+        before = self.before.heads
         heads = ", ".join(
-            f"{name} {self.before.heads[name]:.2f} to {value:.2f} ({self.after.metrics[name]})"
+            f"{name} {before[name]:.2f} to {value:.2f} ({self.after.metrics[name].name})"
             for name, value in self.after.heads.items()
         )
         return (
