@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are, to the byte: robots keep their codec, and old packets decode. The last fifth of the frames is kept "
         "apart; on it the bundle is measured before and after by agreement with its unmodified backbone. Where it "
         "got worse (a larger error of the features, or a head that agrees less by more than the choice of frames "
-        "explains, 95 %%) nothing is written and the exit code is 1. An interrupted adaptation goes on when called "
+        "explains, 95 %) nothing is written and the exit code is 1. An interrupted adaptation goes on when called "
         "again."
     )
     parser.add_argument("bundle", help="folder or installed name of the bundle; it stays as it is")

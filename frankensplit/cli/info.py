@@ -182,7 +182,9 @@ def _server_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     if "server" not in result:
         return []
     server = result["server"]
-    parts = [("backbone", server["backbone"]["model"]), ("blueprint", server["blueprint"]["family"])]
+    blueprint = server["blueprint"]
+    adapter = f", with an adapter of width {blueprint['adapter']}" if "adapter" in blueprint else ""
+    parts = [("backbone", server["backbone"]["model"]), ("blueprint", blueprint["family"] + adapter)]
     heads = [(f"head {name}", ", ".join(classes)) for name, classes in result["heads"].items()]
     return [*parts, *heads]
 
