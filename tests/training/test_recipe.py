@@ -51,6 +51,24 @@ def test_fault_is_named(repository, change, named):
         parse_recipe(values | change, "recipe")
 
 
+@pytest.mark.parametrize(
+    ("backbone", "named"),
+    [
+        ({"model": "resnet18", "arguments": {"pretrained": True}}, "pretrained belong beside arguments"),
+        (
+            {"model": "resnet18", "pretrained": True, "checkpoint": "w.pth"},
+            "one of pretrained and checkpoint",
+        ),
+    ],
+)
+def test_weights_to_begin_with_are_no_arguments(repository, backbone, named):
+    values = yaml.safe_load((repository / "recipes" / "street-backbone.yaml").read_text())
+    with pytest.raises(RecipeError, match=named):
+        parse_recipe(values | {"backbone": backbone}, "recipe")
+    good = parse_recipe(values | {"backbone": {"model": "resnet18", "checkpoint": "w.pth"}}, "recipe")
+    assert good.backbone.as_built == {"model": "resnet18", "arguments": {}}
+
+
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(RecipeError, match="nowhere"):
         load_recipe(tmp_path / "nowhere.yaml")
