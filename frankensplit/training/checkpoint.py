@@ -98,6 +98,14 @@ def load_weights(
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}, state["recipe"]
 
 
+def is_finished(run: Path, recipe: dict[str, Any]) -> bool:
+    """Tell whether a run by this recipe has made all its steps."""
+    if not (run / CHECKPOINT).is_file():
+        return False
+    state = _read(run / CHECKPOINT)
+    return _essence(state["recipe"]) == _essence(recipe) and state["step"] == recipe["schedule"]["steps"]
+
+
 def step_path(run: Path, step: int) -> Path:
     """Return where the weights after so many steps are kept."""
     return run / f"step-{step:06d}.pt"
