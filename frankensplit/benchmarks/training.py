@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, add_runs, write_json
+from frankensplit.cli.common import add_data_root, add_device, add_json, add_runs, positive_int, write_json
 from frankensplit.cli.evaluate import EVALUATIONS
 from frankensplit.cli.export import NOMINAL, WEIGHTS_LICENCE
 from frankensplit.places import CACHE
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.training.where import Where
 
     where = Where(args.runs, args.data_root, args.device)
-    rows = [_row(recipe, args.data, where) for recipe in args.recipes]
+    rows = [_row(recipe, args.data, args.frames, where) for recipe in args.recipes]
     result = {"data": args.data, "rows": rows} | provenance()
     _print(rows)
     write_json(result, args.json)
@@ -79,7 +79,7 @@ def _cell(head: dict[str, Any] | None) -> str:
     return f"{head['unmodified']:.2f} to {head['value']:.2f}: {head['loss_points']:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _row(path: Path, data: str, where: Where) -> dict[str, Any]:
+def _row(path: Path, data: str, limit: int | None, where: Where) -> dict[str, Any]:
     from frankensplit.evaluation.evaluate import evaluate
     from frankensplit.evaluation.measure import Setup
     from frankensplit.training.export import export_run
@@ -91,7 +91,7 @@ def _row(path: Path, data: str, where: Where) -> dict[str, Any]:
     bundle = BUNDLES / recipe.name
     if not _is_newer(bundle / "manifest.json", run / "checkpoint.pt"):
         export_run(run, bundle, recipe.name, NOMINAL, where.data_root, WEIGHTS_LICENCE)
-    setup = Setup(str(bundle), data, where.data_root, device=where.device)
+    setup = Setup(str(bundle), data, where.data_root, limit=limit, device=where.device)
     workers = len(os.sched_getaffinity(0)) if where.device == "cpu" else 1
     result = evaluate(setup, [], EVALUATIONS, workers)
     return {
