@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, metavar="SPEC", help="what to evaluate on, such as camvid:val"
     )
+    parser.add_argument("--frames", type=positive_int, help="evaluate on the first so many frames only")
     parser.add_argument(
         "--plot", type=Path, metavar="PNG", help="draw points lost against bytes, head by head"
     )
