@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,15 @@ class Adapted:
     before: Agreement
     after: Agreement
 
+    @cached_property
+    def gains(self) -> dict[str, tuple[float, float]]:
+        """The 95 % interval of the points that each head gained."""
+        return self.after.gains(self.before)
+
     @property
     def worse(self) -> list[str]:
         """What got worse: ``features``, and heads that agree less by more than the choice of frames explains."""
-        lost = [name for name, (_, high) in self.after.gains(self.before).items() if high < 0]
+        lost = [name for name, (_, high) in self.gains.items() if high < 0]
         return ["features", *lost] if self.after.distortion > self.before.distortion else lost
 
     def figures(self) -> dict[str, Any]:
@@ -94,10 +100,7 @@ class Adapted:
             "metrics": {name: metric.name for name, metric in self.after.metrics.items()},
             "before": _figures(self.before),
             "after": _figures(self.after),
-            "gain_ci95": {
-                name: [round(low, 3), round(high, 3)]
-                for name, (low, high) in self.after.gains(self.before).items()
-            },
+            "gain_ci95": {name: [round(low, 3), round(high, 3)] for name, (low, high) in self.gains.items()},
             "worse": self.worse,
         }
 
