@@ -13,7 +13,7 @@ from frankensplit.errors import FrankensplitError
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
-    "train": "train a backbone with its heads, or a codec with its blueprint, by a recipe",
+    "train": "train a backbone, a codec, a blueprint alone or one more head, by a recipe",
     "adapt": "fit a bundle to the frames of a new site, which need no labels",
     "saliency": "where a backbone looks: maps for saliency-guided training",
     "evaluate": "accuracy against bytes of a bundle and of rival codecs on a data set",
