@@ -82,6 +82,7 @@ def test_one_packet_is_answered_by_every_bundle_of_its_codec(server: NodeProcess
 def test_each_codec_goes_to_its_own_bundle(
     server: NodeProcess, observer: Observer, bundles: list[Path]
 ) -> None:
+    Health(observer, "server: one/latent").settled()  # nothing that another test sent is under way any more
     symbols, found = Bundle.open("street").codec.unpack(packet(0))
     data = Codec.open(bundles[1]).pack(symbols, found.source_height, found.source_width)
     ours = observer.record(Image, "/one/segmentation/mask")

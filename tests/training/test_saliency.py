@@ -294,7 +294,7 @@ def test_detection_map_is_higher_inside_boxes(model):
     for seed in (3, 11, 24):
         scene = Street(seed).frame(40)
         size = scene.rgb.shape[:2]
-        boxes, _ = boxes_from_mask(scene.mask, head.labels["mask_indices"])
+        boxes = boxes_from_mask(scene.mask, head.labels["mask_indices"]).corners
         objects = np.zeros(model.map_size(*size), bool)
         for x0, y0, x1, y1 in np.rint(model.geometry(*size).boxes_to_network(boxes) / 8).astype(int):
             objects[y0:y1, x0:x1] = True
