@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 WITHIN_POINTS = 0.25
 MULTIPLE = 32
-Curve = dict[int, dict[str, float]]  # step: value of each head
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,30 +114,29 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
         raise RecipeError(
             f"{run} kept no weights on its way: give its recipe schedule.keep_every, and train it again"
         )
-    teacher = _load(run, recipe["task"], steps[0]).objective.teacher
+    task = _load(run, recipe["task"])
+    teacher = task.objective.teacher
     frames = open_frames(data, where.data_root, limit=limit, **truth_classes(teacher.labels))
     rows: list[dict[str, Any]] = []
     with Meter(name, len(steps) + 1) as meter:
         unmodified = _accuracy(None, teacher, frames, where.device)
         meter.advance("unmodified backbone")
         for step in steps:
-            task = _load(run, recipe["task"], step)
-            rows.append(
-                {"step": step, "heads": _accuracy(task, task.objective.teacher, frames, where.device)}
-            )
+            task.load_state_dict(load_weights(run, step=step)[0])
+            rows.append({"step": step, "heads": _accuracy(task, teacher, frames, where.device)})
             meter.advance(f"step {step}")
     return {"run": name, "recipe": recipe, "unmodified": unmodified, "rows": rows, "training": read_cost(run)}
 
 
-def _load(run: Path, task: str, step: int) -> TrainCodec | TrainBlueprint | TrainReroute:
+def _load(run: Path, task: str) -> TrainCodec | TrainBlueprint | TrainReroute:
     from frankensplit.errors import RecipeError
     from frankensplit.training.codec_run import load_codec
     from frankensplit.training.reroute_run import load_reroute
 
     if task == "codec":
-        return load_codec(run, step)[0]
+        return load_codec(run)[0]
     if task == "reroute":
-        return load_reroute(run, step)
+        return load_reroute(run)
     raise RecipeError(f"{run} is a run of task {task!r}: curves are of 'codec' and 'reroute'")
 
 

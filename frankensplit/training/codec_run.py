@@ -22,6 +22,7 @@ from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
+from frankensplit.training.finished import load_run
 from frankensplit.training.objectives import (
     FeaturesAndTask,
     HeadDistillation,
@@ -33,7 +34,6 @@ from frankensplit.training.objectives import (
 from frankensplit.training.pools import Pool, load_held_out, load_pool, with_saliency
 from frankensplit.training.recipe import (
     CodecRecipe,
-    parse_recipe,
 )
 from frankensplit.training.saliency.cache import SaliencyCache
 from frankensplit.training.saliency.model import SaliencyModel
@@ -54,22 +54,13 @@ OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
 }
 
 
-def load_codec(
-    run: Path, step: int | None = None
-) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
+def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Teacher]:
     """Return the networks of a codec run, its recipe, and its teacher, whose run lies beside it.
-
-    Args:
-        run: folder of the run.
-        step: the weights kept after so many steps; absent: those that count.
 
     Raises:
         RecipeError: a run is missing or of another task.
     """
-    weights, values = load_weights(run, step=step)
-    recipe = parse_recipe(values, str(run))
-    if not isinstance(recipe, CodecRecipe):
-        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'codec'")
+    weights, recipe = load_run(run, CodecRecipe)
     teacher = _load_teacher(recipe, run.parent)
     task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
     weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it

@@ -15,7 +15,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from frankensplit.errors import RecipeError
 from frankensplit.training import checkpoint
 from frankensplit.training.batches import Batches
-from frankensplit.training.checkpoint import CHECKPOINT, load_weights
 from frankensplit.training.cost import Cost
 from frankensplit.training.held_out import held_out_figures
 from frankensplit.training.journal import Journal
@@ -23,8 +22,6 @@ from frankensplit.training.recipe import Schedule
 from frankensplit.training.sanity import overfit_one_batch
 from frankensplit.training.stepper import Stepper, seed_all
 from frankensplit.training.task import Task, TrainingStopped
-
-__all__ = ["CHECKPOINT", "Task", "TrainingStopped", "fit", "load_weights"]
 
 
 def fit(

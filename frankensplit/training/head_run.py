@@ -9,14 +9,13 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from frankensplit.bundle import Bundle
-from frankensplit.errors import RecipeError
 from frankensplit.models.heads import build_head
 from frankensplit.training.batches import Prepared, prepared
-from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.derive import derive_bundle, write_labels
+from frankensplit.training.finished import load_run
 from frankensplit.training.head_task import BundleFeatures, TrainHead
 from frankensplit.training.label_sets import load_labelled
-from frankensplit.training.recipe import HeadRecipe, parse_recipe
+from frankensplit.training.recipe import HeadRecipe
 from frankensplit.training.teacher import LABELS
 from frankensplit.training.where import Where
 
@@ -40,10 +39,7 @@ def export_head(run: Path, out: Path, bundle_name: str) -> None:
         RecipeError: the run is missing or of another task.
         BundleError: its bundle is not there any more.
     """
-    weights, values = load_weights(run, "head.")
-    recipe = parse_recipe(values, str(run))
-    if not isinstance(recipe, HeadRecipe):
-        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'head'")
+    weights, recipe = load_run(run, HeadRecipe, "head.")
     bundle, name = Bundle.open(recipe.bundle), recipe.head.known_as
     others = {
         key: value

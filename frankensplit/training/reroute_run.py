@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Prepared, prepared
-from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.finished import load_run
 from frankensplit.training.objectives import TaskLoss
 from frankensplit.training.pools import load_held_out, load_pool
-from frankensplit.training.recipe import RerouteRecipe, parse_recipe
+from frankensplit.training.recipe import RerouteRecipe
 from frankensplit.training.reroute_task import TrainReroute
 from frankensplit.training.teacher import load_teacher
 from frankensplit.training.where import Where
@@ -34,10 +33,7 @@ def load_reroute(run: Path, step: int | None = None) -> TrainReroute:
     Raises:
         RecipeError: a run is missing or of another task.
     """
-    weights, values = load_weights(run, step=step)
-    recipe = parse_recipe(values, str(run))
-    if not isinstance(recipe, RerouteRecipe):
-        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'reroute'")
+    weights, recipe = load_run(run, RerouteRecipe, step=step)
     task = build_reroute(recipe, run.parent)
     task.load_state_dict(weights)
     return task

@@ -13,8 +13,9 @@ from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
-from frankensplit.training.checkpoint import CHECKPOINT, load_weights
-from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, parse_recipe
+from frankensplit.training.checkpoint import CHECKPOINT
+from frankensplit.training.finished import load_run
+from frankensplit.training.recipe import BackboneRecipe, BackboneSpec
 from frankensplit.training.tasks import BackboneWithHeads
 
 LABELS = "labels.json"
@@ -50,10 +51,7 @@ def teacher_of_run(run: Path) -> Teacher:
     Raises:
         RecipeError: the run is missing or is no backbone run.
     """
-    weights, values = load_weights(run)
-    recipe = parse_recipe(values, str(run))
-    if not isinstance(recipe, BackboneRecipe):
-        raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected 'backbone'")
+    weights, recipe = load_run(run, BackboneRecipe)
     labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
     heads = build_heads(recipe, backbone, labels)

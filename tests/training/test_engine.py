@@ -13,9 +13,10 @@ from lightning_fabric import Fabric
 from toys import color_batches, color_task, schedule
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.checkpoint import BEST
-from frankensplit.training.engine import TrainingStopped, fit, load_weights
+from frankensplit.training.checkpoint import BEST, load_weights
+from frankensplit.training.engine import fit
 from frankensplit.training.processes import Autocast
+from frankensplit.training.task import TrainingStopped
 
 RECIPE = {"name": "run"}
 

@@ -16,7 +16,8 @@ import torch
 from toys import color_batches, color_task, schedule
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.engine import fit, load_weights
+from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.engine import fit
 from frankensplit.training.processes import first_process_first, open_fabric
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from toys import color_batches, color_task, schedule
 
-from frankensplit.training.engine import TrainingStopped, fit
+from frankensplit.training.engine import fit
 from frankensplit.training.processes import first_process_first
+from frankensplit.training.task import TrainingStopped
 
 
 def main(folder: Path) -> None:
