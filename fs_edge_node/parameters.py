@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frankensplit.edge.runtimes import RUNTIMES
+from frankensplit.edge.runtimes import AUTO, runtime_names
 from fs_common.parameters import CommonParameters, parameter
 
 
@@ -21,5 +21,7 @@ class EdgeParameters(CommonParameters):
         "Conversion of raw images: auto takes cv_bridge where it works",
         choices=("auto", "cv_bridge", "builtin"),
     )
-    runtime: str = parameter("onnxruntime", "Inference runtime of the encoder", choices=tuple(RUNTIMES))
+    runtime: str = parameter(
+        "onnxruntime", "Inference runtime of the encoder", choices=(AUTO, *runtime_names())
+    )
     threads: int = parameter(1, "CPU threads of the encoder", limits=(1, 64))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from frankensplit.bundle import Bundle
 from frankensplit.edge.encoder import FrameEncoder
-from frankensplit.edge.runtimes import open_runtime
+from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.errors import DataError, RuntimeUnavailable
 from frankensplit.evaluation import OURS, RAW
 from frankensplit.evaluation.encoder_cost import encoder_cost
@@ -119,7 +119,7 @@ class LatentRival(Subject):
     def __init__(self, bundle: Bundle, name: str, quality: Quality, coder: Coder, threads: int) -> None:
         super().__init__(bundle, name, quality)
         self.coder = coder
-        self.network = open_runtime("onnxruntime", bundle.codec.encoder_path, threads)
+        self.network = open_runtime("onnxruntime", bundle.codec.encoder_path, RuntimeOptions(threads))
 
     def encode(self, rgb: NDArray[np.uint8]) -> Sent:
         """Scale, run our network, code its integers by the rival."""

@@ -3,15 +3,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import Codec
-from frankensplit.edge.runtimes import open_runtime
-from frankensplit.errors import ImageError
+from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
+from frankensplit.errors import ImageError, SymbolError
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """Pixels as the network takes them, uint8 ``(1, H, W, 3)``, and the size that the camera gave."""
+
+    pixels: NDArray[np.uint8]
+    height: int
+    width: int
+    preprocess_ms: float
 
 
 @dataclass(frozen=True)
@@ -25,42 +35,66 @@ class EncodedFrame:
 
 
 class FrameEncoder:
-    """Encode frames with a codec; each is coded on its own, so any one may be lost. For one thread at a time.
+    """Encode frames with a codec; each is coded on its own, so any one may be lost.
+
+    ``prepare`` and ``finish`` are the two halves of ``encode``: one thread may prepare a frame while another finishes
+    the one before. Each half is for one thread at a time.
 
     Args:
         codec: the opened codec.
-        runtime: a name in ``frankensplit.edge.runtimes.RUNTIMES``.
+        runtime: a name in ``frankensplit.edge.runtimes.runtime_names()``, or ``auto``.
         threads: CPU threads that the network may use, at least 1.
+        precision: of the network's arithmetic, one of ``codec.precisions``.
+        options: what else the runtime is told; ``threads`` and the largest frame are filled in here.
 
     Raises:
         RuntimeUnavailable: this machine lacks the runtime.
-        BundleError: the codec's encoder does not load.
+        BundleError: the codec's encoder does not load, or not in this precision.
     """
 
-    def __init__(self, codec: Codec, runtime: str = "onnxruntime", threads: int = 1) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        runtime: str = "onnxruntime",
+        threads: int = 1,
+        precision: str = "fp32",
+        options: RuntimeOptions | None = None,
+    ) -> None:
         self._codec = codec
-        self._network = open_runtime(runtime, codec.encoder_path, threads)
+        nominal = codec.geometry(codec.nominal_height, codec.nominal_width)
+        largest = (nominal.padded_height, nominal.padded_width)
+        options = replace(options or RuntimeOptions(), threads=threads, largest=largest)
+        self._network = open_runtime(runtime, codec.encoder_file(precision), options)
 
-    def encode(self, rgb: NDArray[np.uint8]) -> EncodedFrame:
-        """Encode uint8 RGB ``(H, W, 3)`` of any size and strides; sizes may change from frame to frame.
+    def encode(self, rgb: NDArray[np.uint8], level: int = 0) -> EncodedFrame:
+        """Encode uint8 RGB ``(H, W, 3)`` of any size and strides; size and level may change from frame to frame.
 
         Raises:
             ImageError: the array is no RGB image, or its size cannot be coded.
-            SymbolError: the network's output cannot be coded.
+            SymbolError: the network's output cannot be coded, or the codec has no such level.
         """
+        return self.finish(self.prepare(rgb), level)
+
+    def prepare(self, rgb: NDArray[np.uint8]) -> PreparedFrame:
+        """Scale and pad a frame as the network takes it; raises ImageError."""
         if rgb.ndim != 3:
             raise ImageError(f"image has shape {rgb.shape}, expected (height, width, 3)")
-        height, width = rgb.shape[:2]
         started = perf_counter()
-        frame = self._codec.geometry(height, width).prepare(rgb)[np.newaxis]
-        prepared = perf_counter()
-        symbols = self._network(frame)[0]
+        height, width = rgb.shape[:2]
+        pixels = self._codec.geometry(height, width).prepare(rgb)[np.newaxis]
+        return PreparedFrame(pixels, height, width, 1e3 * (perf_counter() - started))
+
+    def finish(self, frame: PreparedFrame, level: int = 0) -> EncodedFrame:
+        """Run the network on a prepared frame and code its integers; raises SymbolError."""
+        step = self._step(level)
+        started = perf_counter()
+        symbols = self._network(frame.pixels, 1 / step)[0]
         encoded = perf_counter()
-        data = self._codec.pack(symbols, height, width)
+        data = self._codec.pack(symbols, frame.height, frame.width, level)
         packed = perf_counter()
-        return EncodedFrame(
-            data=data,
-            preprocess_ms=1e3 * (prepared - started),
-            encode_ms=1e3 * (encoded - prepared),
-            entropy_ms=1e3 * (packed - encoded),
-        )
+        return EncodedFrame(data, frame.preprocess_ms, 1e3 * (encoded - started), 1e3 * (packed - encoded))
+
+    def _step(self, level: int) -> float:
+        if not 0 <= level < len(self._codec.levels):
+            raise SymbolError(f"quality level {level}, this codec has 0 to {len(self._codec.levels) - 1}")
+        return self._codec.levels[level].step

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Tables
 from frankensplit.data.sources import STREET
-from frankensplit.edge.runtimes import Runtime, open_runtime
+from frankensplit.edge.runtimes import Runtime, RuntimeOptions, open_runtime
 from frankensplit.geometry import Geometry
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
@@ -105,7 +105,7 @@ def _write_codec(
 def _choose_tables(
     folder: Path, density: Tables, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
 ) -> tuple[Tables, dict[str, float]]:
-    runtime = open_runtime("onnxruntime", folder / "encoder.onnx", threads=2)
+    runtime = open_runtime("onnxruntime", folder / "encoder.onnx", RuntimeOptions(threads=2))
     refitted = _count(_symbols(runtime, _frames(recipe, data_root), nominal))
     held_out = list(_symbols(runtime, _held_out(recipe, data_root), nominal))
     held_out = held_out or list(_symbols(runtime, _frames(recipe, data_root), nominal))

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto
 from tiny_codec import expected_symbols, write_encoder
 
-from frankensplit.edge.runtimes import RUNTIMES, open_runtime
+from frankensplit.edge import runtimes
+from frankensplit.edge.runtimes import RuntimeOptions, choose_runtime, open_runtime, runtime_names
 from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
 
@@ -24,7 +27,7 @@ def model(tmp_path):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_symbols_are_right_at_every_size(model, threads):
-    runtime = open_runtime("onnxruntime", model, threads)
+    runtime = open_runtime("onnxruntime", model, RuntimeOptions(threads))
     results = []
     for height, width in [(32, 32), (384, 480), (64, 96), (384, 480)]:
         pixels = frame(height, width)
@@ -35,7 +38,7 @@ def test_symbols_are_right_at_every_size(model, threads):
 
 
 def test_the_model_runs_on_one_thread_unless_told_otherwise(model):
-    options = open_runtime("onnxruntime", model, 1)._session.get_session_options()
+    options = open_runtime("onnxruntime", model)._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
@@ -90,28 +93,46 @@ def test_a_file_that_is_no_model_is_named(tmp_path, content):
 
 
 def test_unknown_names_and_thread_counts(model):
-    with pytest.raises(RuntimeUnavailable, match=r"'tpu'; choose one of onnxruntime"):
+    with pytest.raises(RuntimeUnavailable, match=r"'tpu'; choose one of .*onnxruntime"):
         open_runtime("tpu", model)
     with pytest.raises(RuntimeUnavailable, match="0 threads"):
-        open_runtime("onnxruntime", model, 0)
+        open_runtime("onnxruntime", model, RuntimeOptions(threads=0))
 
 
-def test_a_new_runtime_is_one_file_and_one_entry(tmp_path, monkeypatch, model):
-    (tmp_path / "abacus.py").write_text(
-        "import numpy as np\n"
-        "class Abacus:\n"
-        "    def __init__(self, model_path, threads):\n"
-        "        self.threads = threads\n"
-        "    def __call__(self, frame):\n"
-        "        return np.full((1, 3, 1, 1), self.threads, np.int32)\n",
-        encoding="utf-8",
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(RUNTIMES, "abacus", "abacus:Abacus")
-    assert open_runtime("abacus", model, 3)(frame()).item(0) == 3
+ABACUS = """
+import numpy as np
+from frankensplit.edge.runtimes import Probe
+
+PREFERENCE = 100
+
+def probe():
+    return Probe({"beads": "1.0"})
+
+class Runtime:
+    def __init__(self, model_path, options):
+        self.threads = options.threads
+
+    def __call__(self, frame, scale=1.0):
+        return np.full((1, 3, 1, 1), self.threads, np.int32)
+"""
 
 
-def test_a_runtime_whose_package_is_missing_is_named(monkeypatch, model):
-    monkeypatch.setitem(RUNTIMES, "absent", "frankensplit_no_such_package:Runtime")
-    with pytest.raises(RuntimeUnavailable, match=r"'absent' needs a package.*frankensplit_no_such_package"):
-        open_runtime("absent", model)
+@pytest.fixture
+def more_runtimes(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith(f"{runtimes.__name__}.one_")]:
+        del sys.modules[name]
+
+
+def test_a_new_runtime_is_one_file(more_runtimes, model):
+    (more_runtimes / "one_abacus.py").write_text(ABACUS, encoding="utf-8")
+    assert "one-abacus" in runtime_names()
+    assert choose_runtime() == "one-abacus"
+    assert open_runtime("auto", model, RuntimeOptions(3))(frame()).item(0) == 3
+
+
+def test_a_runtime_whose_package_is_missing_is_named(more_runtimes, model):
+    (more_runtimes / "one_absent.py").write_text("import frankensplit_no_such_package", encoding="utf-8")
+    with pytest.raises(RuntimeUnavailable, match=r"'one-absent' does not load.*frankensplit_no_such_package"):
+        open_runtime("one-absent", model)

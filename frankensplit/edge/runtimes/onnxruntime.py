@@ -1,48 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the encoder with ONNX Runtime, on the provider that was asked for or not at all."""
+"""Run the encoder with ONNX Runtime on the CPU; other providers derive from it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from frankensplit.edge.runtimes import Probe, RuntimeOptions
 from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
+PREFERENCE = 0
 ERRORS_ONLY = 3  # ONNX Runtime's severity; its warnings are about graph details that no user can change
+CPU = "CPUExecutionProvider"
 
 
-class OnnxRuntime:
+def probe() -> Probe:
+    """Say which ONNX Runtime is installed."""
+    return probe_provider(CPU)
+
+
+def probe_provider(provider: str) -> Probe:
+    """Say whether the installed ONNX Runtime was built with a provider."""
+    try:
+        import onnxruntime as ort
+    except (ImportError, OSError) as err:
+        return Probe(problem=f"onnxruntime cannot be imported: {err}")
+    versions = {"onnxruntime": str(ort.__version__)}
+    available = ort.get_available_providers()
+    if provider not in available:
+        return Probe(
+            versions,
+            f"ONNX Runtime {ort.__version__} here has {', '.join(available)}, not {provider}; "
+            "install the build for this device or choose another runtime",
+        )
+    return Probe(versions)
+
+
+class Runtime:
     """Execute the encoder on the CPU; see :class:`frankensplit.edge.runtimes.Runtime`."""
 
-    provider: ClassVar[str] = "CPUExecutionProvider"
+    provider: ClassVar[str] = CPU
 
-    def __init__(self, model_path: Path, threads: int) -> None:
-        self._session = _open_session(model_path, self.provider, _options(threads))
-        self._input, self._shape = _check_contract(self._session, model_path)
+    def __init__(self, model_path: Path, options: RuntimeOptions) -> None:
+        self._session = _open_session(model_path, self.provider, options)
+        self._input, self._shape, self._has_scale = _check_contract(self._session, model_path)
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def __call__(self, frame: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.int32]:
         """Run one frame; the input is read in place, the output is new."""
         if frame.dtype != np.uint8 or not _fits(frame.shape, self._shape):
             raise ImageError(
                 f"encoder got {frame.dtype} of shape {frame.shape}, expected uint8 of {self._shape}; "
                 "export the codec for this size"
             )
-        symbols: NDArray[np.int32] = self._session.run(None, {self._input: frame})[0]
+        inputs: dict[str, NDArray[Any]] = {self._input: frame}
+        if self._has_scale:
+            inputs["scale"] = np.array([scale], np.float32)
+        elif scale != 1:
+            raise BundleError(
+                f"scale {scale} asked of an encoder without quality levels: export the codec again"
+            )
+        symbols: NDArray[np.int32] = self._session.run(None, inputs)[0]
         return symbols
 
 
-class OnnxCudaRuntime(OnnxRuntime):
-    """Execute the encoder on an NVIDIA GPU by ONNX Runtime's CUDA provider."""
-
-    provider: ClassVar[str] = "CUDAExecutionProvider"
-
-
-def _options(threads: int) -> ort.SessionOptions:
+def _session_options(threads: int) -> Any:
     """Use no more of the robot's cores than asked for: no second pool, no spinning between frames."""
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -52,15 +79,15 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _open_session(model_path: Path, provider: str, options: ort.SessionOptions) -> ort.InferenceSession:
-    available = ort.get_available_providers()
-    if provider not in available:
-        raise RuntimeUnavailable(
-            f"ONNX Runtime {ort.__version__} here has {', '.join(available)}, not {provider}; "
-            "install the build for this device or choose another runtime"
-        )
+def _open_session(model_path: Path, provider: str, options: RuntimeOptions) -> Any:
+    import onnxruntime as ort
+
+    if problem := probe_provider(provider).problem:
+        raise RuntimeUnavailable(problem)
     try:
-        session = ort.InferenceSession(str(model_path), options, providers=[provider])
+        session = ort.InferenceSession(
+            str(model_path), _session_options(options.threads), providers=[provider]
+        )
     except Exception as err:  # its many exceptions share no base but Exception
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
     # ONNX Runtime goes on with the CPU, and only warns, where a provider cannot start.
@@ -78,16 +105,18 @@ def _fits(shape: tuple[int, ...], expected: list[int | str | None]) -> bool:
     )
 
 
-def _check_contract(session: ort.InferenceSession, path: Path) -> tuple[str, list[int | str | None]]:
-    """Return the input's name and shape if the model is ``uint8 [1, H, W, 3]`` to ``int32 [1, C, h, w]``."""
-    found = [(node.type, node.shape) for node in (*session.get_inputs(), *session.get_outputs())]
-    ends = (len(session.get_inputs()), len(session.get_outputs()))
-    if ends == (1, 1):
-        (kind, shape), (symbol_kind, symbol_shape) = found
-        takes_frames = kind == "tensor(uint8)" and len(shape) == 4 and shape[3] == 3
-        if takes_frames and symbol_kind == "tensor(int32)" and len(symbol_shape) == 4:
-            return session.get_inputs()[0].name, shape
+def _check_contract(session: Any, path: Path) -> tuple[str, list[int | str | None], bool]:
+    """Return the frame's name and shape, and whether there is a scale, if the model is an encoder."""
+    frames, scales = session.get_inputs()[:1], session.get_inputs()[1:]
+    found = [(node.name, node.type, node.shape) for node in (*session.get_inputs(), *session.get_outputs())]
+    if len(frames) == len(session.get_outputs()) == 1:
+        frame, symbols = frames[0], session.get_outputs()[0]
+        takes_frames = frame.type == "tensor(uint8)" and len(frame.shape) == 4 and frame.shape[3] == 3
+        gives_symbols = symbols.type == "tensor(int32)" and len(symbols.shape) == 4
+        scaled = [(one.name, one.type, one.shape) for one in scales] == [("scale", "tensor(float)", [1])]
+        if takes_frames and gives_symbols and (scaled or not scales):
+            return frame.name, frame.shape, scaled
     raise BundleError(
-        f"{path} has inputs and outputs {found}, expected tensor(uint8) [1, H, W, 3] and "
-        "tensor(int32) [1, C, h, w]; export the codec again"
+        f"{path} has inputs and outputs {found}, expected tensor(uint8) [1, H, W, 3], perhaps scale "
+        "tensor(float) [1], and tensor(int32) [1, C, h, w]; export the codec again"
     )
