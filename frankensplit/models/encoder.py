@@ -16,6 +16,14 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Skip(nn.Conv2d):
+    """A 1x1 convolution of stride 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Stride by slicing: torch's bfloat16 kernel for it overruns its memory (3 channels, CPU)."""
+        return F.conv2d(x[:, :, ::2, ::2], self.weight, self.bias)
+
+
 class DownBlock(nn.Module):
     """Two 3x3 convolutions and a 1x1 skip, half the resolution.
 
@@ -27,15 +35,14 @@ class DownBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, outputs, 1, stride=2)
+        self.skip = Skip(inputs, outputs, 1, stride=2)
         self.act_between = act_between
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, inputs, H, W)`` to ``(N, outputs, H/2, W/2)``."""
         y = self.conv1(x)
         y = torch.relu(y) if self.act_between else y
-        # the skip's own stride, done by slicing: torch's bfloat16 kernel for it overruns its memory (3 channels, CPU)
-        skip = F.conv2d(x[:, :, ::2, ::2], self.skip.weight, self.skip.bias)
+        skip: Tensor = self.skip(x)
         return torch.relu(self.conv2(y)) + skip
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the encoder as ONNX, node by node: uint8 frame in, int32 symbols out.
+"""Write the encoder as ONNX, node by node: uint8 frame in, int32 symbols out, in fp32, fp16 or int8.
 
 Written by hand rather than traced, so that the graph is the same bytes each time and holds only what every runtime
-has: Cast, Transpose, Sub, Mul, Conv, Relu, Add, Round, Clip (opset 17, IR 8, which TensorRT 10.3 reads).
+has: Cast, Transpose, Sub, Mul, Conv, Relu, Add, Round, Clip, QuantizeLinear, DequantizeLinear (opset 17, IR 8, which
+TensorRT 10.3 reads). Normalisation and rounding are float32 in every precision.
 """
 
 from __future__ import annotations
@@ -19,27 +20,36 @@ from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
+from frankensplit.models.int8 import Int8Conv
 
 SYMBOL_LIMIT = 2.0**20  # exact in float32, far inside the coder's range
 
 
-def encoder_graph(encoder: Encoder, medians: Tensor) -> onnx.ModelProto:
-    """Return the graph ``frame`` uint8 ``[1, H, W, 3]`` to ``symbols`` int32 ``[1, C, H/8, W/8]``.
+def encoder_graph(encoder: Encoder, medians: Tensor, *, half: bool = False) -> onnx.ModelProto:
+    """Return the graph of an encoder.
 
-    Symbols are the latent minus the channel's median, rounded half to even. H and W are free multiples of 32.
+    Inputs are ``frame`` uint8 ``[1, H, W, 3]``, whose sides are free multiples of 32, and ``scale`` float32 ``[1]``,
+    1 over the step of the quality level; output is ``symbols`` int32 ``[1, C, H/8, W/8]``: the latent minus the
+    channel's median, times the scale, rounded half to even.
 
     Args:
-        encoder: the trained encoder.
+        encoder: the trained encoder; convolutions that are an :class:`Int8Conv` are int8.
         medians: float ``(C,)``, of the entropy model.
+        half: convolutions in float16.
     """
-    graph = _Graph()
+    graph = _Graph(half)
     y = graph.node("Cast", ["frame"], to=TensorProto.FLOAT)
     y = graph.node("Transpose", [y], perm=[0, 3, 1, 2])
     y = graph.node("Sub", [y, graph.constant(255 * np.array(IMAGENET_MEAN).reshape(1, 3, 1, 1))])
     y = graph.node("Mul", [y, graph.constant(1 / (255 * np.array(IMAGENET_STD).reshape(1, 3, 1, 1)))])
+    if half:
+        y = graph.node("Cast", [y], to=TensorProto.FLOAT16)
     for block in encoder.blocks:
         y = _block(graph, y, block)
+    if half:
+        y = graph.node("Cast", [y], to=TensorProto.FLOAT)
     y = graph.node("Sub", [y, graph.constant(medians.double().cpu().numpy().reshape(1, -1, 1, 1))])
+    y = graph.node("Mul", [y, "scale"])
     y = graph.node("Round", [y])
     y = graph.node("Clip", [y, graph.constant(-SYMBOL_LIMIT), graph.constant(SYMBOL_LIMIT)])
     graph.node("Cast", [y], output="symbols", to=TensorProto.INT32)
@@ -61,14 +71,12 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
     kinds = [node.op_type for node in graph.node]
     between = kinds[kinds.index("Conv") + 1] == "Relu"
     encoder = Encoder(size, between)
-    convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
+    modules = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     nodes = [node for node in graph.node if node.op_type == "Conv"]
-    if len(nodes) != len(convolutions) or kinds.count("Sub") != 2:
-        raise BundleError(
-            f"{path} has {len(nodes)} convolutions, an encoder of size {size!r} {len(convolutions)}"
-        )
+    if len(nodes) != len(modules) or kinds.count("Sub") != 2:
+        raise BundleError(f"{path} has {len(nodes)} convolutions, an encoder of size {size!r} {len(modules)}")
     try:
-        for module, node in zip(convolutions, nodes, strict=True):
+        for module, node in zip(modules, nodes, strict=True):
             weight, bias = (constants[name] for name in node.input[1:])
             module.load_state_dict({"weight": weight, "bias": bias})
     except (KeyError, RuntimeError, ValueError) as err:
@@ -78,7 +86,7 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
 
 
 def _block(graph: _Graph, x: str, block: nn.Module) -> str:
-    if isinstance(block, nn.Conv2d):
+    if isinstance(block, (nn.Conv2d, Int8Conv)):
         return graph.conv(x, block)
     if isinstance(block, nn.ReLU):
         return graph.node("Relu", [x])
@@ -92,9 +100,11 @@ def _block(graph: _Graph, x: str, block: nn.Module) -> str:
 class _Graph:
     """Nodes and constants with numbered names."""
 
-    def __init__(self) -> None:
+    def __init__(self, half: bool) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._float = np.float16 if half else np.float32
+        self._rounded: dict[str, str] = {}  # activations that two convolutions read are rounded once
 
     def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         output = output or f"t{len(self.nodes)}"
@@ -103,27 +113,48 @@ class _Graph:
         )
         return output
 
-    def constant(self, value: NDArray[Any] | float) -> str:
+    def constant(self, value: NDArray[Any] | float, dtype: Any = np.float32) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def conv(self, x: str, conv: nn.Conv2d) -> str:
-        weight = self.constant(conv.weight.detach().float().cpu().numpy())
-        assert conv.bias is not None
-        bias = self.constant(conv.bias.detach().float().cpu().numpy())
+    def conv(self, x: str, module: nn.Module) -> str:
+        conv = module.conv if isinstance(module, Int8Conv) else module
+        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+        if isinstance(module, Int8Conv):
+            weight = self._round(self.constant(_array(conv.weight)), _array(module.weights), axis=0)
+            x = self._round_once(x, _array(module.inputs))
+        else:
+            weight = self.constant(_array(conv.weight), self._float)
+        inputs = [x, weight, self.constant(_array(conv.bias), self._float)]
         pad = int(conv.padding[0])
-        return self.node(
-            "Conv", [x, weight, bias], kernel_shape=conv.kernel_size, strides=conv.stride, pads=[pad] * 4
-        )
+        return self.node("Conv", inputs, kernel_shape=conv.kernel_size, strides=conv.stride, pads=[pad] * 4)
+
+    def _round_once(self, x: str, scale: NDArray[Any]) -> str:
+        if x not in self._rounded:
+            self._rounded[x] = self._round(x, scale)
+        return self._rounded[x]
+
+    def _round(self, x: str, scale: NDArray[Any], **axis: Any) -> str:
+        """Round to int8 and back; runtimes fuse the pair with the convolution behind it."""
+        factors = [self.constant(scale), self.constant(np.zeros_like(scale), np.int8)]
+        rounded = self.node("QuantizeLinear", [x, *factors], **axis)
+        return self.node("DequantizeLinear", [rounded, *factors], **axis)
 
     def model(self, channels: int) -> onnx.ModelProto:
-        frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
+        inputs = [
+            helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]),
+        ]
         symbols = helper.make_tensor_value_info(
             "symbols", TensorProto.INT32, [1, channels, "rows", "columns"]
         )
-        graph = helper.make_graph(self.nodes, "encoder", [frame], [symbols], self.constants)
+        graph = helper.make_graph(self.nodes, "encoder", inputs, [symbols], self.constants)
         opset = [helper.make_opsetid("", 17)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="frankensplit")
         onnx.checker.check_model(model)
         return model
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()
