@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which frames are sent, and at which quality level, so that a frame rate and a bit rate hold over 5 seconds."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+# In seconds of the budget. A level is kept until the account has moved from one side to the other; twice this plus
+# a packet is what a window may be off by, and has to stay below 5 % of 5 s.
+HYSTERESIS_S = 0.07
+INTERVALS = 16  # over which the time between frames is a mean
+SMOOTHING = 0.3  # weight of the newest packet in what the content is thought to take
+PAUSE = 4.0  # in mean intervals: a longer one is a camera that stopped
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the robot may send; 0 means no limit.
+
+    Args:
+        level: best quality level to use, 0 the best of all.
+        target_kbps: kilobits (1000 bits) of packets a second.
+        max_fps: frames a second.
+    """
+
+    level: int = 0
+    target_kbps: float = 0.0
+    max_fps: float = 0.0
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The bit rate in bytes."""
+        return self.target_kbps * 125
+
+
+class RateControl:
+    """Decide on each frame twice: when it arrives, and again before it is encoded, when all before it are paid for.
+
+    The budget is an account in bytes: it fills at the target rate, and each packet is drawn from it. Below its lower
+    line the best level that the frame rate allows is taken; above its upper line the one before; in between nothing
+    changes. Where even the last level is too much, frames are skipped until the account is in credit again.
+    Each window of 5 s holds the target to 5 % or one packet, whichever is more, if the content wants that much.
+
+    Args:
+        steps: quantiser step of each quality level. How many bytes a level takes is learned from packets; before
+            the first, they are guessed to fall as the step grows.
+        limits: to begin with.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, steps: Sequence[float], limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last = len(steps) - 1
+        self._limits = limits
+        self._schedule = FrameSchedule()
+        self._interval = MeanInterval()
+        self._sizes = PacketSizes(steps)
+        self._level = limits.level
+        self._bytes = 0.0  # the account
+        self._filled = clock()
+
+    def limit(self, limits: Limits) -> None:
+        """Change the limits from the next frame on; debts and credits of another target are forgiven."""
+        with self._lock:
+            if limits == self._limits:
+                return
+            self._fill()
+            self._limits = limits
+            line = HYSTERESIS_S * limits.bytes_per_s
+            self._bytes = min(max(self._bytes, -line), line)
+
+    def takes(self) -> bool:
+        """Decide on a frame that has arrived; False means that no work on it is needed."""
+        with self._lock:
+            if not self._schedule.takes(self._clock(), self._limits.max_fps):
+                return False
+            self._fill()
+            if self._skips():
+                self._interval.add(self._clock())
+                return False
+            return True
+
+    def level(self) -> int | None:
+        """Decide on a frame that is ready: its quality level, or None to skip it."""
+        with self._lock:
+            self._interval.add(self._clock())
+            self._fill()
+            self._level = self._choose()
+            return None if self._skips() else self._level
+
+    def spent(self, packet_bytes: int) -> None:
+        """Tell what the frame took that ``level`` was last asked for."""
+        with self._lock:
+            self._sizes.learn(self._level, packet_bytes)
+            if self._limits.target_kbps:
+                self._bytes -= packet_bytes
+
+    def _fill(self) -> None:
+        now = self._clock()
+        if self._limits.target_kbps:
+            earned = self._limits.bytes_per_s * (now - self._filled)
+            self._bytes = min(self._bytes + earned, self._most())
+        self._filled = now
+
+    def _most(self) -> float:
+        """What the account can hold: saved for content that wants more, not for bursts after a silence."""
+        if self._fits(self._limits.level):
+            return self._line()
+        return self._upper_line() + self._share()
+
+    def _choose(self) -> int:
+        best = self._limits.level
+        level = min(max(self._level, best), self._last)
+        if not self._limits.target_kbps:
+            return best
+        if self._bytes < -self._line() and not self._fits(level):
+            return self._first_fitting()
+        if level > best and self._fits(level) and self._bytes >= self._upper_line():
+            return max(best, self._first_fitting() - 1)
+        return level
+
+    def _skips(self) -> bool:
+        if not self._limits.target_kbps:
+            return False
+        hopeless = self._level >= self._last and not self._fits(self._last)
+        # The second line is for what the estimates did not foresee: the target is an upper bound all the same.
+        return self._bytes < (0 if hopeless else -2 * self._line() - self._sizes.latest)
+
+    def _first_fitting(self) -> int:
+        """The best level at which each frame can be sent; the last if there is none."""
+        return next((k for k in range(self._limits.level, self._last) if self._fits(k)), self._last)
+
+    def _fits(self, level: int) -> bool:
+        return self._sizes.of(level) <= self._share()
+
+    def _share(self) -> float:
+        """Bytes that come in from one frame to the next."""
+        return self._limits.bytes_per_s * self._interval.seconds
+
+    def _line(self) -> float:
+        return HYSTERESIS_S * self._limits.bytes_per_s
+
+    def _upper_line(self) -> float:
+        """Credit from which a better level is taken; its first packet must not overdraw the account."""
+        richer = max(self._limits.level, self._first_fitting() - 1)
+        return max(self._line(), self._sizes.of(richer) - self._share() - self._line())
+
+
+class FrameSchedule:
+    """Take the frames that are nearest to evenly spaced times."""
+
+    def __init__(self) -> None:
+        self._interval = MeanInterval()
+        self._due = -math.inf
+
+    def takes(self, now: float, max_fps: float) -> bool:
+        """Decide on a frame; 0 takes all."""
+        self._interval.add(now)
+        if not max_fps:
+            return True
+        period = 1 / max_fps
+        if (
+            not now - period < self._due <= now + period
+        ):  # the beginning, a camera that stopped, another max_fps
+            self._due = now
+        if now < self._due - self._interval.seconds / 2:
+            return False
+        self._due += period  # not from now on, so that nothing drifts
+        return True
+
+
+class MeanInterval:
+    """Mean seconds between events; a pause is no interval. Infinite before the second event."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=INTERVALS + 1)
+        self.seconds = math.inf
+
+    def add(self, now: float) -> None:
+        """Note an event."""
+        if len(self._times) > 1 and now - self._times[-1] > PAUSE * self.seconds:
+            self._times.clear()
+        self._times.append(now)
+        if len(self._times) > 1:
+            self.seconds = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+
+
+class PacketSizes:
+    """Bytes that each level would take for the present content, learned from the packets that were made."""
+
+    def __init__(self, steps: Sequence[float]) -> None:
+        self._relative = [steps[0] / step for step in steps]
+        self._known: set[int] = set()
+        self._content = 0.0  # bytes of the present content at relative size 1
+        self._level = 0
+        self.latest = 0
+
+    def of(self, level: int) -> float:
+        """Guess the bytes of the next frame at a level; 0 before the first packet."""
+        return self._content * self._relative[level]
+
+    def learn(self, level: int, packet_bytes: int) -> None:
+        """Note a packet. What changes with the level is the level's; what changes within one is the content's."""
+        if self._known and level != self._level:
+            self._relate(level, packet_bytes / self._content)
+        content = packet_bytes / self._relative[level]
+        self._content += (content - self._content) * (SMOOTHING if self._known else 1)
+        self._known.add(level)
+        self._level, self.latest = level, packet_bytes
+
+    def _relate(self, level: int, found: float) -> None:
+        if level in self._known:
+            self._relative[level] = math.sqrt(self._relative[level] * found)
+            return
+        factor = found / self._relative[level]
+        self._relative = [
+            one if known in self._known else one * factor for known, one in enumerate(self._relative)
+        ]
