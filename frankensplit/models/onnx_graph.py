@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
+from frankensplit.models.graph import Graph, finish_symbols
 from frankensplit.models.int8 import Int8Conv
-
-SYMBOL_LIMIT = 2.0**20  # exact in float32, far inside the coder's range
 
 
 def encoder_graph(encoder: Encoder, medians: Tensor, *, half: bool = False) -> onnx.ModelProto:
@@ -48,12 +47,8 @@ def encoder_graph(encoder: Encoder, medians: Tensor, *, half: bool = False) -> o
         y = _block(graph, y, block)
     if half:
         y = graph.node("Cast", [y], to=TensorProto.FLOAT)
-    y = graph.node("Sub", [y, graph.constant(medians.double().cpu().numpy().reshape(1, -1, 1, 1))])
-    y = graph.node("Mul", [y, "scale"])
-    y = graph.node("Round", [y])
-    y = graph.node("Clip", [y, graph.constant(-SYMBOL_LIMIT), graph.constant(SYMBOL_LIMIT)])
-    graph.node("Cast", [y], output="symbols", to=TensorProto.INT32)
-    return graph.model(encoder.channels)
+    finish_symbols(graph, y, medians)
+    return graph.model(encoder.channels, [helper.make_opsetid("", 17)])
 
 
 def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
@@ -97,63 +92,37 @@ def _block(graph: _Graph, x: str, block: nn.Module) -> str:
     return graph.node("Add", [y, graph.conv(x, block.skip)])
 
 
-class _Graph:
-    """Nodes and constants with numbered names."""
+class _Graph(Graph):
+    """Convolutions in the encoder's precision."""
 
     def __init__(self, half: bool) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        super().__init__()
         self._float = np.float16 if half else np.float32
         self._rounded: dict[str, str] = {}  # activations that two convolutions read are rounded once
-
-    def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        output = output or f"t{len(self.nodes)}"
-        self.nodes.append(
-            helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes)
-        )
-        return output
-
-    def constant(self, value: NDArray[Any] | float, dtype: Any = np.float32) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
 
     def conv(self, x: str, module: nn.Module) -> str:
         conv = module.conv if isinstance(module, Int8Conv) else module
         assert isinstance(conv, nn.Conv2d) and conv.bias is not None
         if isinstance(module, Int8Conv):
-            weight = self._round(self.constant(_array(conv.weight)), _array(module.weights), axis=0)
-            x = self._round_once(x, _array(module.inputs))
+            assert module.inputs is not None
+            weight = self._round(self.constant(_array(conv.weight)), module.weights.scale.flatten(), axis=0)
+            x = self._round_once(x, module.inputs.scale)
         else:
             weight = self.constant(_array(conv.weight), self._float)
         inputs = [x, weight, self.constant(_array(conv.bias), self._float)]
         pad = int(conv.padding[0])
         return self.node("Conv", inputs, kernel_shape=conv.kernel_size, strides=conv.stride, pads=[pad] * 4)
 
-    def _round_once(self, x: str, scale: NDArray[Any]) -> str:
+    def _round_once(self, x: str, scale: Tensor) -> str:
         if x not in self._rounded:
             self._rounded[x] = self._round(x, scale)
         return self._rounded[x]
 
-    def _round(self, x: str, scale: NDArray[Any], **axis: Any) -> str:
+    def _round(self, x: str, scale: Tensor, **axis: Any) -> str:
         """Round to int8 and back; runtimes fuse the pair with the convolution behind it."""
-        factors = [self.constant(scale), self.constant(np.zeros_like(scale), np.int8)]
+        factors = [self.constant(_array(scale)), self.constant(np.zeros_like(_array(scale)), np.int8)]
         rounded = self.node("QuantizeLinear", [x, *factors], **axis)
         return self.node("DequantizeLinear", [rounded, *factors], **axis)
-
-    def model(self, channels: int) -> onnx.ModelProto:
-        inputs = [
-            helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3]),
-            helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]),
-        ]
-        symbols = helper.make_tensor_value_info(
-            "symbols", TensorProto.INT32, [1, channels, "rows", "columns"]
-        )
-        graph = helper.make_graph(self.nodes, "encoder", inputs, [symbols], self.constants)
-        opset = [helper.make_opsetid("", 17)]
-        model = helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="frankensplit")
-        onnx.checker.check_model(model)
-        return model
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
