@@ -3,16 +3,30 @@
 
 from __future__ import annotations
 
+import logging
+import stat
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from tiny_codec import expected_symbols, write_encoder
 
 from frankensplit.edge import runtimes
-from frankensplit.edge.runtimes import RuntimeOptions, choose_runtime, open_runtime, runtime_names
+from frankensplit.edge.runtimes import (
+    RuntimeOptions,
+    choose_runtime,
+    onnxruntime_cuda,
+    onnxruntime_tensorrt,
+    open_chosen,
+    open_runtime,
+    probe_runtime,
+    runtime_names,
+    weigh_runtimes,
+)
+from frankensplit.edge.runtimes.onnxruntime import Runtime, open_session
 from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
 
@@ -58,20 +72,123 @@ def test_foreign_frames_are_named(model, bad):
         open_runtime("onnxruntime", model)(bad)
 
 
-def test_a_provider_that_is_missing_is_refused_by_name(model):
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(RuntimeUnavailable, match=r"has .*CPUExecutionProvider.*, not CUDAExecutionProvider"):
-        open_runtime("onnxruntime-cuda", model)
+@pytest.fixture
+def scaled_model(tmp_path, model):
+    """Write the encoder with a second input that its latent is multiplied by."""
+    graph = onnx.load(model)
+    nodes = {node.op_type: node for node in graph.graph.node}
+    nodes["Round"].input[0] = "scaled"
+    multiply = helper.make_node("Mul", ["means", "scale"], ["scaled"])
+    graph.graph.node.insert(list(graph.graph.node).index(nodes["Round"]), multiply)
+    graph.graph.input.append(helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]))
+    onnx.save(graph, tmp_path / "scaled.onnx")
+    return tmp_path / "scaled.onnx"
+
+
+def test_a_level_scales_the_latent(scaled_model, model):
+    pixels = np.full((1, 32, 32, 3), 200, np.uint8)
+    assert set(open_runtime("onnxruntime", scaled_model)(pixels, 0.25).flat) == {25}
+    with pytest.raises(BundleError, match=r"scale 0\.25 asked of an encoder without quality levels"):
+        open_runtime("onnxruntime", model)(pixels, 0.25)
+
+
+class BoundOnCpu(onnxruntime_cuda.Runtime):
+    """The way of the GPU providers, on a device that is there."""
+
+    provider = "CPUExecutionProvider"
+    device = "cpu"
+
+    def _providers(self, model_path, options):
+        return [(self.provider, {})]
+
+
+def test_bound_buffers_give_what_run_gives(scaled_model):
+    bound, plain = BoundOnCpu(scaled_model, RuntimeOptions()), open_runtime("onnxruntime", scaled_model)
+    results = []
+    for scale, size in [(1, (64, 96)), (1, (64, 96)), (0.5, (64, 96)), (1, (32, 32)), (1, (64, 96))]:
+        pixels = frame(*size)
+        pixels[0, 0, 0, 0] += len(results)
+        results.append((bound(pixels, scale), plain(pixels, scale)))
+    for got, expected in results:  # compared at the end: no result may be overwritten by a later frame
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_buffers_are_bound_once_a_shape(scaled_model, monkeypatch):
+    bound = BoundOnCpu(scaled_model, RuntimeOptions())
+    bindings = []
+    bind = bound._binding._bind
+    monkeypatch.setattr(bound._binding, "_bind", lambda inputs: (bindings.append(1), bind(inputs)))
+    for size in [(64, 96), (64, 96), (64, 96), (32, 32), (32, 32)]:
+        bound(frame(*size))
+    assert len(bindings) == 2
+
+
+GPU_RUNTIMES = {
+    "onnxruntime-cuda": "CUDAExecutionProvider",
+    "onnxruntime-tensorrt": "TensorrtExecutionProvider",
+}
+
+
+@pytest.mark.parametrize(("name", "provider"), GPU_RUNTIMES.items())
+def test_a_provider_that_is_missing_is_refused_by_name(model, name, provider, tmp_path):
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this ONNX Runtime has {provider}")
+    assert "CPUExecutionProvider" in probe_runtime(name).problem
+    with pytest.raises(RuntimeUnavailable, match=f"has .*CPUExecutionProvider.*, not {provider}"):
+        open_runtime(name, model, RuntimeOptions(engines=tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_does_not_start_is_no_silent_cpu(model, monkeypatch):
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    with pytest.raises(RuntimeUnavailable, match="CUDAExecutionProvider did not start"):
-        open_runtime("onnxruntime-cuda", model)
+@pytest.mark.parametrize(("name", "provider"), GPU_RUNTIMES.items())
+def test_a_provider_that_does_not_start_is_no_silent_cpu(model, monkeypatch, name, provider, tmp_path):
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this ONNX Runtime has {provider}")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider])
+    with pytest.raises(RuntimeUnavailable, match=f"{provider} (did not start|cannot run all of)"):
+        open_runtime(name, model, RuntimeOptions(engines=tmp_path))
+
+
+def test_the_cpu_helps_no_other_provider(model):
+    if "AzureExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("needs a provider that starts and runs nothing")
+    with pytest.raises(RuntimeUnavailable, match="AzureExecutionProvider cannot run all of"):
+        open_session(model, [("AzureExecutionProvider", {})], threads=1)
+
+
+def test_a_frame_that_fails_does_not_go_to_another_provider(model):
+    assert Runtime(model, RuntimeOptions())._session._enable_fallback is False
+
+
+def test_tensorrt_keeps_its_engines_in_the_folder_named(tmp_path, model):
+    told = onnxruntime_tensorrt.tensorrt_options(
+        model, RuntimeOptions(largest=(384, 480), engines=tmp_path / "engines")
+    )
+    folder = tmp_path / "engines" / "onnxruntime"
+    assert told["trt_engine_cache_path"] == told["trt_timing_cache_path"] == str(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert told["trt_profile_min_shapes"] == "frame:1x32x32x3"
+    assert told["trt_profile_opt_shapes"] == told["trt_profile_max_shapes"] == "frame:1x384x480x3"
+    assert all(isinstance(value, str) for value in told.values())
+
+
+def test_tensorrt_uses_the_precision_of_the_graph(tmp_path, model):
+    def flags(path):
+        told = onnxruntime_tensorrt.tensorrt_options(path, RuntimeOptions(engines=tmp_path))
+        return told["trt_fp16_enable"] + told["trt_int8_enable"]
+
+    graph = onnx.load(model)
+    assert flags(model) == "00"
+    graph.graph.node.append(helper.make_node("Cast", ["means"], ["half"], to=TensorProto.FLOAT16))
+    onnx.save(graph, tmp_path / "half.onnx")
+    graph.graph.node[-1].CopyFrom(helper.make_node("QuantizeLinear", ["means", "s", "z"], ["int"], axis=1))
+    onnx.save(graph, tmp_path / "int8.onnx")
+    assert (flags(tmp_path / "half.onnx"), flags(tmp_path / "int8.onnx")) == ("10", "01")
+
+
+def test_a_folder_of_engines_that_cannot_be_made_is_named(tmp_path, model):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeUnavailable, match=r"cannot make .*file/onnxruntime"):
+        onnxruntime_tensorrt.tensorrt_options(model, RuntimeOptions(engines=tmp_path / "file"))
 
 
 @pytest.mark.parametrize(
@@ -120,19 +237,67 @@ class Runtime:
 @pytest.fixture
 def more_runtimes(tmp_path, monkeypatch):
     monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
-    yield tmp_path
+    yield lambda name, text: (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     for name in [name for name in sys.modules if name.startswith(f"{runtimes.__name__}.one_")]:
         del sys.modules[name]
 
 
 def test_a_new_runtime_is_one_file(more_runtimes, model):
-    (more_runtimes / "one_abacus.py").write_text(ABACUS, encoding="utf-8")
+    more_runtimes("one_abacus", ABACUS)
     assert "one-abacus" in runtime_names()
     assert choose_runtime() == "one-abacus"
     assert open_runtime("auto", model, RuntimeOptions(3))(frame()).item(0) == 3
 
 
 def test_a_runtime_whose_package_is_missing_is_named(more_runtimes, model):
-    (more_runtimes / "one_absent.py").write_text("import frankensplit_no_such_package", encoding="utf-8")
+    more_runtimes("one_absent", "import frankensplit_no_such_package")
     with pytest.raises(RuntimeUnavailable, match=r"'one-absent' does not load.*frankensplit_no_such_package"):
         open_runtime("one-absent", model)
+
+
+BROKEN = {
+    "import frankensplit_no_such_package": "does not load: ModuleNotFoundError",
+    "PREFERENCE = ": "does not load: SyntaxError",
+    "raise OSError('libnvinfer.so.10: cannot open')": "libnvinfer",
+    ABACUS.replace(
+        "return Probe", "raise ValueError('no beads'); return Probe"
+    ): "its probe raised ValueError: no beads",
+    ABACUS.replace('Probe({"beads": "1.0"})', "Probe(problem='no beads')"): "no beads",
+    "PREFERENCE = 100": "its probe raised AttributeError",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.items(), ids=range(len(BROKEN)))
+def test_auto_survives_a_broken_runtime_and_says_so(more_runtimes, model, text, reason):
+    more_runtimes("one_broken", text)
+    for choice in (weigh_runtimes(), open_chosen("auto", model)):
+        assert choice.name != "one-broken"
+        assert reason in choice.refused["one-broken"]
+        assert "one-broken is not used" in str(choice)
+
+
+def test_auto_passes_over_a_runtime_without_an_engine_aloud(more_runtimes, model, caplog):
+    refuses = ABACUS.replace("self.threads =", "raise RuntimeUnavailable('no engine yet'); self.threads =")
+    more_runtimes("one_engine", "from frankensplit.errors import RuntimeUnavailable" + refuses)
+    assert choose_runtime() == "one-engine"
+    with caplog.at_level(logging.WARNING):
+        choice = open_chosen("auto", model)
+    assert choice.refused["one-engine"] == "no engine yet"
+    assert "one-engine is passed over: no engine yet" in caplog.text
+    np.testing.assert_array_equal(choice.value(frame())[0], expected_symbols(frame()[0]))
+    with pytest.raises(RuntimeUnavailable, match="no engine yet"):
+        open_runtime("one-engine", model)
+
+
+def test_where_nothing_works_each_reason_is_given(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["NoExecutionProvider"])
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(
+        RuntimeUnavailable, match=r"no runtime works here: .*onnxruntime-cuda: .*onnxruntime: "
+    ):
+        choose_runtime()
+
+
+def test_an_explicit_choice_has_no_reasons(model):
+    choice = open_chosen("onnxruntime", model)
+    assert (choice.name, choice.refused, str(choice)) == ("onnxruntime", {}, "runtime onnxruntime")

@@ -12,18 +12,26 @@ Packages that a machine may lack are imported inside of these, not at the head o
 
 from __future__ import annotations
 
+import logging
+import math
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.places import CACHE
 
 AUTO = "auto"
+ENGINES = CACHE / "engines"
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class RuntimeOptions:
         threads: CPU threads that the network may use, at least 1.
         largest: height and width in pixels of the largest frame to come, multiples of 32; runtimes that build for
             sizes build for all up to this one. None: unknown.
-        engines: folder of built engines; None: the user's cache.
+        engines: folder of built engines; None: ``ENGINES``, in the user's cache.
         zero_copy: ``on`` maps the frame into the accelerator, ``off`` copies it, ``auto`` times both where both work.
     """
 
@@ -105,36 +113,102 @@ def runtime_module(name: str) -> RuntimeModule:
         raise RuntimeUnavailable(f"no runtime {name!r}; choose one of {', '.join(runtime_names())}")
     try:
         module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    except (ImportError, OSError) as err:
-        raise RuntimeUnavailable(f"runtime {name!r} does not load: {err}") from err
+    except Exception as err:  # whatever is wrong in one runtime's file, the others must stay usable
+        raise RuntimeUnavailable(f"runtime {name!r} does not load: {type(err).__name__}: {err}") from err
     return cast("RuntimeModule", module)
 
 
+def probe_runtime(name: str) -> Probe:
+    """Say what this machine has for a runtime; that its file is broken is a problem too."""
+    try:
+        return runtime_module(name).probe()
+    except RuntimeUnavailable as err:
+        return Probe(problem=str(err))
+    except Exception as err:  # the contract forbids it, but one bad probe must not hide the other runtimes
+        return Probe(problem=f"its probe raised {type(err).__name__}: {err}")
+
+
+@dataclass(frozen=True)
+class Choice(Generic[_T]):
+    """What ``auto`` took, and why it took none of those that come before, by name in order.
+
+    Args:
+        name: of the runtime.
+        value: the opened runtime, or its probe where nothing was to be opened.
+        refused: the reason why each preferred runtime was not taken.
+    """
+
+    name: str
+    value: _T
+    refused: dict[str, str]
+
+    def __str__(self) -> str:
+        reasons = [f"{name} is not used: {reason}" for name, reason in self.refused.items()]
+        return "; ".join([f"runtime {self.name}", *reasons])
+
+
 def choose_runtime() -> str:
-    """Return the runtime that ``auto`` means here.
+    """Return the runtime that ``auto`` means here as far as can be said without a model.
 
     Raises:
         RuntimeUnavailable: none works; the text says what each lacks.
     """
-    problems = {}
-    for name in sorted(runtime_names(), key=lambda name: -runtime_module(name).PREFERENCE):
-        problem = runtime_module(name).probe().problem
-        if problem is None:
-            return name
-        problems[name] = problem
-    listed = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-    raise RuntimeUnavailable(f"no runtime works here: {listed}")
+    return weigh_runtimes().name
+
+
+def weigh_runtimes() -> Choice[Probe]:
+    """Return what :func:`choose_runtime` does, with its reasons; raises the same."""
+    return _choose(probe_runtime)
+
+
+def open_chosen(name: str, model_path: Path, options: RuntimeOptions | None = None) -> Choice[Runtime]:
+    """Load ``model_path`` with the runtime ``name``, or for ``auto`` with the most preferred that works here.
+
+    A runtime may lack nothing but an engine for this model, and refuses at opening; ``auto`` then tries the next one.
+
+    Raises:
+        RuntimeUnavailable: the name is unknown, or this machine lacks the library, the device or the engine.
+        BundleError: the file is no encoder.
+    """
+    told = options or RuntimeOptions()
+    if name == AUTO:
+        return _choose(lambda one: _open(one, model_path, told))
+    return Choice(name, _open(name, model_path, told), {})
 
 
 def open_runtime(name: str, model_path: Path, options: RuntimeOptions | None = None) -> Runtime:
-    """Load ``model_path`` with the runtime ``name``, or the best that works here if that is ``auto``.
+    """Return the runtime that :func:`open_chosen` opens; raises the same."""
+    return open_chosen(name, model_path, options).value
 
-    Raises:
-        RuntimeUnavailable: the name is unknown, or this machine lacks the library or the device.
-        BundleError: the file is no encoder.
-    """
-    options = options or RuntimeOptions()
-    name = choose_runtime() if name == AUTO else name
+
+def _choose(attempt: Callable[[str], _T]) -> Choice[_T]:
+    """Go down the order until a runtime has no problem and the attempt with it is not refused."""
+    refused: dict[str, str] = {}
+    for name in sorted(runtime_names(), key=_preference, reverse=True):
+        problem = probe_runtime(name).problem
+        if problem is None:
+            try:
+                choice = Choice(name, attempt(name), refused)
+            except RuntimeUnavailable as err:
+                problem = str(err)
+                _logger.warning("runtime %s is passed over: %s", name, problem)
+            else:
+                _logger.info("%s", choice)
+                return choice
+        refused[name] = problem
+    listed = "; ".join(f"{name}: {problem}" for name, problem in refused.items())
+    raise RuntimeUnavailable(f"no runtime works here: {listed}")
+
+
+def _preference(name: str) -> float:
+    """A file that does not load comes first, so that it is among the reasons whatever is taken."""
+    try:
+        return runtime_module(name).PREFERENCE
+    except (RuntimeUnavailable, AttributeError):
+        return math.inf
+
+
+def _open(name: str, model_path: Path, options: RuntimeOptions) -> Runtime:
     if options.threads < 1:
         raise RuntimeUnavailable(f"{options.threads} threads asked of runtime {name!r}, expected at least 1")
     try:

@@ -15,6 +15,7 @@ from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 PREFERENCE = 0
 ERRORS_ONLY = 3  # ONNX Runtime's severity; its warnings are about graph details that no user can change
 CPU = "CPUExecutionProvider"
+Providers = list[tuple[str, dict[str, str]]]
 
 
 def probe() -> Probe:
@@ -45,50 +46,57 @@ class Runtime:
     provider: ClassVar[str] = CPU
 
     def __init__(self, model_path: Path, options: RuntimeOptions) -> None:
-        self._session = _open_session(model_path, self.provider, options)
-        self._input, self._shape, self._has_scale = _check_contract(self._session, model_path)
+        self._session = open_session(model_path, self._providers(model_path, options), options.threads)
+        self._frame, self._shape, self._has_scale = _check_contract(self._session, model_path)
 
     def __call__(self, frame: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.int32]:
-        """Run one frame; the input is read in place, the output is new."""
+        """Run one frame."""
         if frame.dtype != np.uint8 or not _fits(frame.shape, self._shape):
             raise ImageError(
                 f"encoder got {frame.dtype} of shape {frame.shape}, expected uint8 of {self._shape}; "
                 "export the codec for this size"
             )
-        inputs: dict[str, NDArray[Any]] = {self._input: frame}
+        inputs: dict[str, NDArray[Any]] = {self._frame: frame}
         if self._has_scale:
             inputs["scale"] = np.array([scale], np.float32)
         elif scale != 1:
             raise BundleError(
                 f"scale {scale} asked of an encoder without quality levels: export the codec again"
             )
+        return self._run(inputs)
+
+    def _providers(self, model_path: Path, options: RuntimeOptions) -> Providers:
+        return [(self.provider, {})]
+
+    def _run(self, inputs: dict[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Read the inputs in place, return a new array: no copy on the CPU, so nothing for an IO binding to save."""
         symbols: NDArray[np.int32] = self._session.run(None, inputs)[0]
         return symbols
 
 
-def _session_options(threads: int) -> Any:
-    """Use no more of the robot's cores than asked for: no second pool, no spinning between frames."""
+def open_session(model_path: Path, providers: Providers, threads: int) -> Any:
+    """Open a model with the first provider; what that cannot run may only go to the others named.
+
+    Raises:
+        RuntimeUnavailable: the provider is not in this ONNX Runtime, does not start, or needs the CPU's help.
+        BundleError: the model does not load.
+    """
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = ERRORS_ONLY
-    return options
-
-
-def _open_session(model_path: Path, provider: str, options: RuntimeOptions) -> Any:
-    import onnxruntime as ort
-
+    provider = providers[0][0]
     if problem := probe_provider(provider).problem:
         raise RuntimeUnavailable(problem)
+    options = session_options(threads)
+    if provider != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = ort.InferenceSession(
-            str(model_path), _session_options(options.threads), providers=[provider]
-        )
+        # Without enable_fallback=0 its Python side would go over to the CPU, here or at a frame that fails.
+        session = ort.InferenceSession(str(model_path), options, providers=providers, enable_fallback=0)
     except Exception as err:  # its many exceptions share no base but Exception
+        if "fallback to CPU EP has been explicitly disabled" in str(err):
+            raise RuntimeUnavailable(
+                f"{provider} cannot run all of {model_path}, and the CPU is not to help out: {err}"
+            ) from err
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
     # ONNX Runtime goes on with the CPU, and only warns, where a provider cannot start.
     if session.get_providers()[0] != provider:
@@ -96,6 +104,21 @@ def _open_session(model_path: Path, provider: str, options: RuntimeOptions) -> A
             f"{provider} did not start: got {session.get_providers()}; check its drivers"
         )
     return session
+
+
+def session_options(threads: int) -> Any:
+    """Use no more of the robot than asked for: no second pool, no spinning between frames, no second arena."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # From the second frame of a size on, a pattern keeps one more block of all activations; it makes nothing faster.
+    options.enable_mem_pattern = False
+    options.log_severity_level = ERRORS_ONLY
+    return options
 
 
 def _fits(shape: tuple[int, ...], expected: list[int | str | None]) -> bool:
