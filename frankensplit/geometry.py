@@ -93,7 +93,9 @@ class Geometry:
             raise ImageError(
                 f"image has dtype {rgb.dtype}, expected uint8; convert it with frankensplit.edge.image.to_rgb"
             )
-        return self._pad(self._resize(rgb))
+        if self._scaled == (self.padded_height, self.padded_width) == rgb.shape[:2]:
+            return np.ascontiguousarray(rgb)
+        return self._scale_and_pad(rgb)
 
     def boxes_to_source(self, boxes: ArrayLike) -> NDArray[np.float32]:
         """Map boxes ``(N, 4)``, x0, y0, x1, y1 in network pixels, to float32 source pixels, and clip them."""
@@ -129,12 +131,20 @@ class Geometry:
         """Source pixels per network pixel, x and y."""
         return np.array([self.source_width / self.scaled_width, self.source_height / self.scaled_height])
 
-    def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._scaled == (self.source_height, self.source_width):
-            return rgb
-        shrinks = self.scaled_height < self.source_height or self.scaled_width < self.source_width
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(rgb, self._scaled[::-1], interpolation=method), dtype=np.uint8)
+    def _scale_and_pad(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Scale straight into the padded image, so that its pixels are written once."""
+        height, width = self._scaled
+        padded = np.empty((self.padded_height, self.padded_width, 3), np.uint8)
+        inside = padded[:height, :width]
+        if rgb.shape == inside.shape:
+            inside[:] = rgb
+        else:
+            shrinks = height < self.source_height or width < self.source_width
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            cv2.resize(rgb, (width, height), dst=inside, interpolation=method)
+        padded[height:, :width] = inside[-1]
+        padded[:, width:] = padded[:, width - 1 : width]
+        return padded
 
     def _pad(self, array: NDArray[Any]) -> NDArray[Any]:
         bottom, right = self.padded_height - self.scaled_height, self.padded_width - self.scaled_width
