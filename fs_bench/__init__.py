@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of ``frankensplit bench network``: what a robot sends, what a server makes of it, and who runs both."""
+"""Processes of ``frankensplit bench network`` and ``bench edge``: what is sent and seen, and who runs the nodes."""
 
 from __future__ import annotations

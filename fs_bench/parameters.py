@@ -54,3 +54,12 @@ class RecorderParameters:
 
     head: str = parameter("segmentation", "Head whose masks are kept")
     folder: str = parameter("masks", "Folder to write each prediction into")
+
+
+@dataclass(frozen=True)
+class WatcherParameters:
+    """What the watcher of an edge node takes."""
+
+    frames: str = parameter("frames.npy", "The camera's frames: uint8 (N, H, W, 3) as a .npy file")
+    rate_hz: float = parameter(30.0, "Frames a second", limits=(0.1, 1000.0))
+    folder: str = parameter("watch", "Folder through which it is told to listen, and says what it saw")

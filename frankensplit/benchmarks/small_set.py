@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from frankensplit.benchmarks.interleave import interleave, middle
 from frankensplit.benchmarks.reference_rans import ReferenceRans
 from frankensplit.benchmarks.server import Server
-from frankensplit.bundle import Bundle
+from frankensplit.bundle import Bundle, Codec
 from frankensplit.codec import rans
 from frankensplit.data.frames import LabelledFrame
 from frankensplit.edge.encoder import FrameEncoder
@@ -44,8 +44,13 @@ RIVALS = {"jpeg": (20, 40, 60, 80, 90), "webp": (14, 35, 60, 80, 90)}
 OPTIONS = Options(threads=1)
 WEBP_QUALITY = 80
 ENTROPY_CALLS = 10  # a third of a millisecond each: the best of some, or caches and neighbours decide
+INT8 = "int8-cpu"
+CAMERA = (480, 640)  # height and width of a frame that has to be scaled
 RATIOS = {
     "time_frame_to_packet_over_webp_80": ("frame to packet", "webp"),
+    "time_frame_to_packet_int8_over_webp_80": ("frame to packet in int8", "webp"),
+    "time_frame_to_packet_nano_int8_over_webp_80": ("frame to packet by nano in int8", "webp"),
+    "time_scale_640x480_over_webp_80": ("scale 640x480", "webp"),
     "time_entropy_encode_over_compressai": ("entropy encode", "reference encode"),
     "time_entropy_decode_over_compressai": ("entropy decode", "reference decode"),
     "time_blueprint_over_shallow_layers": ("blueprint", "shallow layers"),
@@ -154,6 +159,7 @@ class _Input:
     """What the steps work on, all of one frame."""
 
     rgb: NDArray[np.uint8]
+    large: NDArray[np.uint8]
     geometry: Geometry
     prepared: NDArray[np.uint8]
     scaled: NDArray[np.uint8]
@@ -165,7 +171,8 @@ class _Input:
         prepared = geometry.prepare(rgb)
         scaled = np.ascontiguousarray(prepared[: geometry.scaled_height, : geometry.scaled_width])
         symbols, _ = bundle.codec.unpack(encoder.encode(rgb).data)
-        return cls(rgb, geometry, prepared, scaled, symbols)
+        large = cv2.resize(rgb, CAMERA[::-1], interpolation=cv2.INTER_CUBIC)
+        return cls(rgb, np.asarray(large, np.uint8), geometry, prepared, scaled, symbols)
 
 
 Step = Callable[[_Input], float]
@@ -188,6 +195,8 @@ def _steps(bundle: Bundle, server: Server, encoder: FrameEncoder) -> dict[str, S
 
     return {
         "frame to packet": lambda frame: _ms(lambda: encoder.encode(frame.rgb)),
+        **_int8_steps(bundle),
+        "scale 640x480": lambda frame: _ms(lambda: bundle.codec.geometry(*CAMERA).prepare(frame.large)),
         "webp": lambda frame: _ms(lambda: webp.encode(frame.scaled)),
         "entropy encode": lambda frame: _ms(lambda: rans.encode(frame.symbols, tables), ENTROPY_CALLS),
         "entropy decode": entropy_decode,
@@ -196,6 +205,23 @@ def _steps(bundle: Bundle, server: Server, encoder: FrameEncoder) -> dict[str, S
         "shallow layers": lambda frame: _ms(lambda: server.shallow(frame.prepared)),
         "tail": tail,
         "backbone": lambda frame: server.from_picture(frame.prepared, frame.geometry)["tail_ms"],
+    }
+
+
+def _int8_steps(bundle: Bundle) -> dict[str, Step]:
+    """Return frame to packet in int8, of the bundle and of the one beside it whose name ends in ``-nano``."""
+    nano = bundle.path.with_name(f"{bundle.path.name}-nano")
+    codecs = {"frame to packet in int8": bundle.codec}
+    if nano.is_dir():
+        codecs["frame to packet by nano in int8"] = Codec.open(nano)
+
+    def step(encoder: FrameEncoder) -> Step:
+        return lambda frame: _ms(lambda: encoder.encode(frame.rgb))
+
+    return {
+        name: step(FrameEncoder(codec, precision=INT8))
+        for name, codec in codecs.items()
+        if INT8 in codec.precisions
     }
 
 

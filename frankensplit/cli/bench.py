@@ -15,6 +15,7 @@ SUB_VERBS = {
     "network": "the real nodes over a link of limited rate that loses packets",
     "training": "train, export and evaluate by several recipes: what does a change of recipe do?",
     "curve": "how fast a training comes within reach of another: accuracy of the weights kept on the way",
+    "edge": "what a frame costs the robot, by encoder and precision, beside picture codecs; the node's memory",
     "check": "re-measure a small set and fail where it became worse than the committed figures",
 }
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot's path under measurement: a camera's message to a packet, and what picture codecs do in its place.
+
+Each call is timed by two clocks. Processor time is what ratios are made of: another process that takes the core away in
+the middle of a call lengthens it on the wall clock only. Wall time is what tells the stages apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from frankensplit.edge.encoder import FrameEncoder
+from frankensplit.edge.image import decode_compressed, to_rgb
+from frankensplit.evaluation.rivals import Options, load_rival
+from frankensplit.geometry import Geometry
+
+STAGES = ("convert", "scale", "network", "entropy")
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera's size in pixels and what it sends: ``rgb8``, ``bgr8`` or ``jpeg``."""
+
+    height: int
+    width: int
+    encoding: str
+
+    @property
+    def size(self) -> str:
+        """Width and height as one text."""
+        return f"{self.width}x{self.height}"
+
+    def __str__(self) -> str:
+        """Return size and encoding."""
+        return f"{self.size} {self.encoding}"
+
+    def message(self, rgb: NDArray[np.uint8]) -> bytes:
+        """Return the data of the camera's message for a picture ``(H, W, 3)`` of any size."""
+        size = self.width, self.height
+        picture = rgb if rgb.shape[1::-1] == size else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
+        swapped = np.ascontiguousarray(picture[..., ::-1])
+        if self.encoding == "jpeg":
+            return cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        return (swapped if self.encoding == "bgr8" else np.ascontiguousarray(picture)).tobytes()
+
+    def to_rgb(self, data: bytes) -> NDArray[np.uint8]:
+        """Return the picture ``(H, W, 3)`` of a message, as the edge node does."""
+        if self.encoding == "jpeg":
+            return decode_compressed(data)
+        return to_rgb(data, height=self.height, width=self.width, encoding=self.encoding, step=3 * self.width)
+
+
+@dataclass
+class Frame:
+    """One picture, uint8 RGB ``(H, W, 3)``, and what cameras send of it, made once."""
+
+    rgb: NDArray[np.uint8]
+    messages: dict[Camera, bytes] = field(default_factory=dict)
+
+    def seen_by(self, camera: Camera) -> bytes:
+        """Return the data of a camera's message."""
+        if camera not in self.messages:
+            self.messages[camera] = camera.message(self.rgb)
+        return self.messages[camera]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Milliseconds of one call by the wall clock and of the processor; of its stages by the wall clock."""
+
+    wall_ms: float
+    cpu_ms: float
+    stages_ms: dict[str, float]
+
+
+class Subject(Protocol):
+    """What is measured."""
+
+    def measure(self, frame: Frame) -> Sample:
+        """Do the work on one frame."""
+        ...
+
+
+class RobotPath:
+    """A camera's messages to packets."""
+
+    def __init__(self, encoder: FrameEncoder, camera: Camera) -> None:
+        self.encoder, self.camera = encoder, camera
+
+    def measure(self, frame: Frame) -> Sample:
+        """Encode one frame."""
+        data = frame.seen_by(self.camera)
+        stages: dict[str, float] = {}
+
+        def work() -> None:
+            started = time.perf_counter()
+            rgb = self.camera.to_rgb(data)
+            stages["convert"] = 1e3 * (time.perf_counter() - started)
+            encoded = self.encoder.encode(rgb)
+            stages.update(scale=encoded.preprocess_ms, network=encoded.encode_ms, entropy=encoded.entropy_ms)
+
+        return _timed(work, stages)
+
+
+class Picture:
+    """A picture codec, given the frame already scaled to what the network sees; that it need not do."""
+
+    def __init__(self, name: str, quality: int | None, geometry: Callable[[int, int], Geometry]) -> None:
+        self.coder = load_rival(name).open_coder(quality, Options(threads=1))
+        self.geometry = geometry
+
+    def measure(self, frame: Frame) -> Sample:
+        """Encode one frame."""
+        geometry = self.geometry(*frame.rgb.shape[:2])
+        scaled = geometry.prepare(frame.rgb)[: geometry.scaled_height, : geometry.scaled_width]
+        picture = np.ascontiguousarray(scaled)
+        return _timed(lambda: self.coder.encode(picture), {})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians of samples, milliseconds."""
+
+    wall_ms: float
+    cpu_ms: float
+    stages_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> Summary:
+        """Take the medians, of each stage by itself."""
+        stages = {name: median(one.stages_ms[name] for one in samples) for name in samples[0].stages_ms}
+        return cls(median(one.wall_ms for one in samples), median(one.cpu_ms for one in samples), stages)
+
+    def share(self, *stages: str) -> float:
+        """Return the share of stages in all of them."""
+        return sum(self.stages_ms[name] for name in stages) / sum(self.stages_ms.values())
+
+
+def _timed(work: Callable[[], Any], stages: dict[str, float]) -> Sample:
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return Sample(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu), stages)
