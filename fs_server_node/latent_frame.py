@@ -57,7 +57,8 @@ class LatentFrame(Frame):
     def predict(self, predictor: Predictor, heads: Collection[str]) -> Prediction:
         """Predict from the packet's integers; PacketError when there are none to be had."""
         symbols, geometry, entropy_ms = self._decoded
-        return replace(predictor.predict_symbols(symbols, geometry, heads), entropy_ms=entropy_ms)
+        prediction = predictor.predict_symbols(symbols, geometry, heads, self._packet.level)
+        return replace(prediction, entropy_ms=entropy_ms)
 
     def picture(self) -> NDArray[np.uint8]:
         """Give the camera's image of this stamp where it is known, else black."""

@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="weights of a learned rival: a file, a folder, or hub",
     )
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "fp16", "int8"),
+        help="of the robot's network; the bundle must have it (default: %(default)s)",
+    )
     parser.add_argument("--topic", help="image topic of a rosbag that has several")
     parser.add_argument("--frames", type=positive_int, help="the first so many frames only")
     parser.add_argument(
@@ -73,6 +79,7 @@ def main(args: argparse.Namespace) -> int:
         topic=args.topic,
         limit=args.frames,
         device=args.device,
+        precision=args.precision,
         threads=max(1, cores // workers),
         weights=_weights(args.weights),
     )

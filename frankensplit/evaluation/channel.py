@@ -39,14 +39,14 @@ class Channel(Protocol):
 
 
 class OurChannel:
-    """Real packets, header and checksum included, through the bundle's own path."""
+    """Real packets, header and checksum included, through the bundle's own path at one quality level."""
 
-    def __init__(self, predictor: Predictor, encoder: FrameEncoder) -> None:
-        self.predictor, self.encoder = predictor, encoder
+    def __init__(self, predictor: Predictor, encoder: FrameEncoder, level: int) -> None:
+        self.predictor, self.encoder, self.level = predictor, encoder, level
 
     def send(self, rgb: NDArray[np.uint8]) -> Arrival:
         """Code and predict one frame."""
-        packet = self.encoder.encode(rgb).data
+        packet = self.encoder.encode(rgb, self.level).data
         return Arrival(len(packet), self.predictor.predict(packet).results)
 
 
@@ -80,7 +80,7 @@ def open_channel(
 ) -> Channel:
     """Begin a stream through our codec (``frankensplit``) or a rival."""
     if codec == OURS:
-        return OurChannel(predictor, encoder)
+        return OurChannel(predictor, encoder, int(quality or 0))
     return RivalChannel(codec, quality, options, predictor, encoder)
 
 
@@ -108,6 +108,9 @@ def predict_signal(
     return predictor.predict_prepared(padded, geometry).results
 
 
-def open_ends(bundle: Bundle, device: str, threads: int) -> tuple[Predictor, FrameEncoder]:
-    """Open the server's and the robot's networks of a bundle."""
-    return Predictor(bundle, device, threads), FrameEncoder(bundle.codec, threads=threads)
+def open_ends(
+    bundle: Bundle, device: str, threads: int, precision: str = "fp32"
+) -> tuple[Predictor, FrameEncoder]:
+    """Open the server's and the robot's networks of a bundle, the latter in this precision."""
+    encoder = FrameEncoder(bundle.codec, threads=threads, precision=precision)
+    return Predictor(bundle, device, threads), encoder

@@ -25,7 +25,6 @@ from frankensplit.models.heads import head_class
 from frankensplit.progress import track
 
 Records = Mapping[Setting, Sequence[FrameRecord]]
-OUR_QUALITY = 0
 REFERENCE = "jpeg"
 
 
@@ -47,17 +46,20 @@ def parse_rival(text: str) -> tuple[list[str], tuple[Quality, ...] | None]:
         raise DataError(f"rival {text!r}: expected NAME or NAME:QUALITY,QUALITY such as jpeg:20,40") from err
 
 
-def plan(rivals: Sequence[str], weights: Mapping[str, str]) -> tuple[list[Setting], dict[str, str]]:
+def plan(
+    rivals: Sequence[str], weights: Mapping[str, str], levels: int = 1
+) -> tuple[list[Setting], dict[str, str]]:
     """Return the settings to measure, ours first, and why some rivals cannot be measured here (or not wholly).
 
     Args:
         rivals: as ``parse_rival`` takes them.
         weights: weights of learned rivals by name.
+        levels: quality levels of ours.
 
     Raises:
         DataError: a rival is unknown.
     """
-    settings = [Setting(OURS, OUR_QUALITY)]
+    settings = [Setting(OURS, level) for level in range(levels)]
     absent: dict[str, str] = {}
     for names, asked in map(parse_rival, rivals):
         for name in names:
@@ -92,8 +94,8 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
     Raises:
         DataError: a rival is unknown, or the data have no frame that can be used.
     """
-    settings, absent = plan(rivals, setup.weights)
     bundle = setup.open_bundle()
+    settings, absent = plan(rivals, setup.weights, len(bundle.codec.levels))
     frames = setup.open_frames(bundle)
     records = measure(setup, frames, settings, parts_folder(setup, cache), workers)
     unmodified = records[Setting(UNMODIFIED)]
@@ -108,6 +110,7 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
     return {
         "bundle": bundle.name,
         "codec_id": bundle.codec.id_hex,
+        "precision": setup.precision,
         "data": setup.data,
         "frames": len(unmodified),
         "rate_hz": frames.rate_hz,

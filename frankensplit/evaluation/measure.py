@@ -63,6 +63,7 @@ class Setup:
     limit: int | None = None
     device: str = "cpu"
     threads: int = 1
+    precision: str = "fp32"  # of the robot's network
     weights: Mapping[str, str] = field(default_factory=dict)
 
     def open_bundle(self) -> Bundle:
@@ -96,7 +97,7 @@ class Worker:
     def __init__(self, setup: Setup, folder: Path) -> None:
         self.bundle = setup.open_bundle()
         self.frames = setup.open_frames(self.bundle)
-        self.predictor, self.encoder = open_ends(self.bundle, setup.device, setup.threads)
+        self.predictor, self.encoder = open_ends(self.bundle, setup.device, setup.threads, setup.precision)
         self.setup, self.folder = setup, folder
         self.metrics = {
             name: metric_for(head.kind, self.bundle.labels[name])
@@ -253,7 +254,7 @@ def parts_folder(setup: Setup, cache: Path) -> Path:
     for text in (
         *(sha for name, sha in sorted(bundle.manifest["files"].items()) if name != "card.md"),
         setup.open_frames(bundle).digest,
-        repr((setup.limit, setup.device, sorted(setup.weights.items()))),
+        repr((setup.limit, setup.device, setup.precision, sorted(setup.weights.items()))),
         *(_version(library) for library in LIBRARIES),
         *(sha256_of(path) for path in _sources()),
     ):

@@ -90,15 +90,19 @@ class Predictor:
         symbols, packet = self.codec.unpack(data)
         entropy_ms = _ms_since(start)
         geometry = self.codec.geometry(packet.source_height, packet.source_width)
-        prediction = self.predict_symbols(symbols, geometry, heads)
+        prediction = self.predict_symbols(symbols, geometry, heads, packet.level)
         return replace(prediction, entropy_ms=entropy_ms, packet=packet)
 
     def predict_symbols(
-        self, symbols: NDArray[np.int32], geometry: Geometry, heads: Collection[str] | None = None
+        self,
+        symbols: NDArray[np.int32],
+        geometry: Geometry,
+        heads: Collection[str] | None = None,
+        level: int = 0,
     ) -> Prediction:
-        """Predict from a packet's integers, int32 ``(C, h, w)``."""
+        """Predict from a packet's integers, int32 ``(C, h, w)``, of this quality level."""
         start = time.perf_counter()
-        return self._finish(self._tail(self._restore(symbols)), geometry, heads, start)
+        return self._finish(self._tail(self._restore(symbols, level)), geometry, heads, start)
 
     def predict_image(self, rgb: NDArray[np.uint8], heads: Collection[str] | None = None) -> Prediction:
         """Predict from a plain image, uint8 RGB ``(H, W, 3)``, by the unmodified backbone.
@@ -134,13 +138,14 @@ class Predictor:
         shallow: Tensor = self.backbone.shallow(_channels_last(normalise(image)))
         return shallow
 
-    def restore(self, symbols: NDArray[np.int32]) -> NDArray[np.float32]:
+    def restore(self, symbols: NDArray[np.int32], level: int = 0) -> NDArray[np.float32]:
         """Return the shallow features that the blueprint makes of a packet's integers, float32 ``(C, h, w)``."""
-        return np.ascontiguousarray(self._restore(symbols)[0].float().cpu().numpy())
+        return np.ascontiguousarray(self._restore(symbols, level)[0].float().cpu().numpy())
 
     @torch.inference_mode()
-    def _restore(self, symbols: NDArray[np.int32]) -> Tensor:
-        latent = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0) + self._medians
+    def _restore(self, symbols: NDArray[np.int32], level: int) -> Tensor:
+        steps = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0)
+        latent = steps * self.codec.levels[level].step + self._medians
         shallow: Tensor = self.blueprint(_channels_last(latent))
         return shallow
 

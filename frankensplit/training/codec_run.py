@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from frankensplit.bundle import Codec
+from frankensplit.bundle import Bundle, Codec
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
 from frankensplit.models.encoder import Encoder
 from frankensplit.models.entropy import FactorizedPrior
+from frankensplit.models.from_bundle import load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
@@ -86,7 +87,8 @@ def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCo
     if recipe.rate is None:
         codec = Codec.open(run / KEPT_CODEC)
         encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
-        return TrainBlueprint(encoder, medians, _blueprint(recipe, encoder, objective), objective)
+        blueprint = _blueprint(recipe, encoder, objective)
+        return TrainBlueprint(encoder, medians, blueprint, objective, recipe.levels)
     encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
     prior = FactorizedPrior(encoder.channels)
     blueprint = _blueprint(recipe, encoder, objective)
@@ -118,8 +120,16 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     task = build_codec(recipe, runs / recipe.name, objective)
     freeze(place(teacher.task, where.device))
     if recipe.init:
-        task.load_state_dict(load_weights(runs / recipe.init)[0])
+        _begin_with(recipe.init, task, teacher, runs)
     return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})
+
+
+def _begin_with(init: str, task: TrainCodec | TrainBlueprint, teacher: Teacher, runs: Path) -> None:
+    if (runs / init).is_dir():
+        task.load_state_dict(load_weights(runs / init)[0])
+    else:
+        blueprint, _ = load_blueprint(Bundle.open(init), teacher.task.backbone)
+        task.blueprint.load_state_dict(blueprint.state_dict())
 
 
 def _keep_codec(source: str, folder: Path) -> None:

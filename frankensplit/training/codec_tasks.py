@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -67,10 +69,19 @@ class TrainBlueprint(Task):
         medians: float ``(C,)``, what the codec subtracts before rounding.
         blueprint: the network to train.
         objective: what it is trained by.
+        levels: steps of further quality levels; each training image is coded at one of them or at step 1, by chance.
     """
 
-    def __init__(self, encoder: Encoder, medians: Tensor, blueprint: nn.Module, objective: Objective) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        medians: Tensor,
+        blueprint: nn.Module,
+        objective: Objective,
+        levels: Sequence[float] = (),
+    ) -> None:
         super().__init__()
+        self.steps = (1.0, *levels)
         freeze(encoder)
         self.encoder, self.blueprint, self.objective = encoder, blueprint, objective
         self.medians: Tensor
@@ -78,17 +89,23 @@ class TrainBlueprint(Task):
 
     def restore(self, images: Tensor) -> Tensor:
         """Map normalised images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
+        return self._restore(images, 1.0)
+
+    def _restore(self, images: Tensor, step: Tensor | float) -> Tensor:
         with torch.no_grad():
-            latent = rounded(self.encoder(images), self.medians)
+            latent = rounded(self.encoder(images), self.medians, step)
         features: Tensor = self.blueprint(latent)
         return features
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the objective."""
-        distortion = self.objective.loss(self.restore(normalise(batch["image"])), batch)
+        images = normalise(batch["image"])
+        steps = torch.tensor(self.steps, device=images.device)
+        chosen = torch.randint(len(steps), (len(images), 1, 1, 1), device=images.device)
+        distortion = self.objective.loss(self._restore(images, steps[chosen]), batch)
         return distortion, {"distortion": distortion.item(), **self.objective.figures}
 
 
-def rounded(latent: Tensor, medians: Tensor) -> Tensor:
-    """Return a latent as packets bring it: rounded about the medians, which broadcast with it; float32."""
-    return torch.round(latent.float() - medians) + medians
+def rounded(latent: Tensor, medians: Tensor, step: Tensor | float = 1.0) -> Tensor:
+    """Return a latent as packets bring it: rounded about the medians by a level's step, which broadcast; float32."""
+    return torch.round((latent.float() - medians) / step) * step + medians

@@ -180,11 +180,19 @@ class CodecRecipe(Common):
     head_weights: dict[str, float] | None = Field(
         None, description="weight of each head's loss; absent: the teacher run's, or 1 each for a bundle's"
     )
-    init: str | None = Field(None, description="codec run to begin with, such as one at a higher rate")
+    init: str | None = Field(
+        None,
+        description="codec run to begin with, such as one at a higher rate; or a bundle whose blueprint to begin with",
+    )
     encoder: EncoderSpec = EncoderSpec()
     encoder_from: str | None = Field(
         None,
         description="bundle or codec whose encoder and tables stay as they are: only a blueprint is trained",
+    )
+    levels: list[Annotated[float, Field(gt=1)]] = Field(
+        default_factory=list,
+        description="with encoder_from: steps of further quality levels, by which the latent is rounded; the blueprint "
+        "learns from all of them alike",
     )
     blueprint: BlueprintSpec
     rate: Rate | None = Field(None, description="not with encoder_from, whose rate is fixed")
@@ -204,6 +212,10 @@ class CodecRecipe(Common):
     def _fits_together(self) -> CodecRecipe:
         if (self.rate is None) != (self.encoder_from is not None):
             raise ValueError("give one of rate and encoder_from")
+        if self.levels and not self.encoder_from:
+            raise ValueError("levels are added to a finished encoder: give encoder_from")
+        if sorted(set(self.levels)) != self.levels:
+            raise ValueError(f"levels are {self.levels}: give steps that rise")
         if not self.objective.startswith("features") and (self.saliency or self.channel_weight != "variance"):
             raise ValueError(
                 f"saliency and channel_weight belong to objectives of features, not {self.objective}"

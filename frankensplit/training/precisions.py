@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a codec's encoder in fp16 and int8 beside its fp32 one, and say how far their integers differ.
+
+Packets of any precision are read alike: tables, medians and the codec's id stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from frankensplit.bundle import Codec, sha256_of
+from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
+from frankensplit.errors import DataError
+from frankensplit.models.encoder import Encoder, normalise
+from frankensplit.models.int8 import CPU, SYMMETRIC, quantise
+from frankensplit.models.integer_graph import as_read, fold_normalisation, integer_graph
+from frankensplit.models.onnx_graph import encoder_graph, read_encoder
+from frankensplit.progress import track
+
+FRAMES = 12  # to calibrate on, and as many others to compare on
+Frames = Sequence[NDArray[np.uint8]]
+
+
+def _fp16(encoder: Encoder, medians: Tensor, _frames: Frames) -> onnx.ModelProto:
+    return encoder_graph(encoder, medians, half=True)
+
+
+def _int8(encoder: Encoder, medians: Tensor, frames: Frames) -> onnx.ModelProto:
+    images = [normalise(torch.from_numpy(frame).permute(2, 0, 1)[None]) for frame in frames]
+    return encoder_graph(quantise(encoder, images, SYMMETRIC), medians)
+
+
+def _int8_cpu(encoder: Encoder, medians: Tensor, frames: Frames) -> onnx.ModelProto:
+    folded = fold_normalisation(encoder)
+    return integer_graph(quantise(folded, [as_read(frame) for frame in frames], CPU), medians)
+
+
+MAKERS: dict[str, Callable[[Encoder, Tensor, Frames], onnx.ModelProto]] = {
+    "fp16": _fp16,
+    "int8": _int8,
+    "int8-cpu": _int8_cpu,
+}
+
+
+def write_precisions(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> dict[str, dict[str, Any]]:
+    """Write ``encoder.NAME.onnx`` for each of ``MAKERS`` and ``precisions.json`` into a codec's folder.
+
+    Args:
+        folder: of the codec.
+        pictures: uint8 RGB ``(H, W, 3)`` of the training set; ``2 * FRAMES`` of them are used, spread over the set by
+            the caller. The even ones are calibrated on, the odd ones compared on.
+
+    Returns:
+        What ``precisions.json`` holds: by name SHA-256 of the file, the share of integers that differ from fp32's
+        (``differing_symbols``), by how much at most (``largest_difference``), and bytes over fp32's (``bytes_ratio``).
+
+    Raises:
+        DataError: there are fewer than two pictures.
+    """
+    codec = Codec.open(folder)
+    frames = [codec.geometry(*rgb.shape[:2]).prepare(rgb) for rgb in islice(pictures, 2 * FRAMES)]
+    if len(frames) < 2:
+        raise DataError(f"{len(frames)} frames to calibrate int8 on, expected {2 * FRAMES}: give more data")
+    encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
+    wanted = _symbols(codec.encoder_path, frames[1::2])
+    figures = {}
+    for name, make in track(MAKERS.items(), "precisions", len(MAKERS)):
+        path = folder / f"encoder.{name}.onnx"
+        onnx.save(make(encoder, medians, frames[::2]), path)
+        figures[name] = {"sha256": sha256_of(path), **_compare(codec, wanted, _symbols(path, frames[1::2]))}
+    (folder / "precisions.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return figures
+
+
+def _symbols(path: Path, frames: Frames) -> list[NDArray[np.int32]]:
+    runtime = open_runtime("onnxruntime", path, RuntimeOptions(threads=2))
+    return [runtime(frame[None])[0].copy() for frame in frames]
+
+
+def _compare(
+    codec: Codec, wanted: Sequence[NDArray[np.int32]], found: Sequence[NDArray[np.int32]]
+) -> dict[str, float]:
+    pairs = list(zip(wanted, found, strict=True))
+    bits = [sum(codec.tables.ideal_bits(symbols) for symbols in frames) for frames in (wanted, found)]
+    return {
+        "differing_symbols": round(float(np.mean([(a != b).mean() for a, b in pairs])), 6),
+        "largest_difference": max(int(np.abs(a - b).max()) for a, b in pairs),
+        "bytes_ratio": round(bits[1] / bits[0], 5),
+    }
