@@ -4,17 +4,20 @@
 A *codec* folder holds what the robot needs; a *bundle* folder holds a codec and the server's weights::
 
     manifest.json  labels.json  card.md
-    codec/   codec.json  encoder.onnx  tables.npz
+    codec/   codec.json  encoder.onnx  tables.npz  [contexts.npz]  [tables.1.npz  contexts.1.npz  ...]
+             [precisions.json  encoder.fp16.onnx  encoder.int8.onnx  ...]
     server/  blueprint.safetensors  backbone.safetensors  heads.safetensors
 
 The codec id is the first 8 bytes of SHA-256 over ``codec.json`` in canonical form (keys sorted, no spaces), which
-names the encoder's and the tables' hashes; so two codecs with one id give and take the same packets.
+names the hashes of the fp32 encoder and of each level's tables; so two codecs with one id give and take the same
+packets. Encoders of other precisions are no part of it: their packets are read by the same tables.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +47,13 @@ CODEC_KEYS = {
     "channels",
     "encoder",
 }
+OPTIONAL_CODEC_KEYS = {"levels"}
+LEVEL_KEYS = {"step", "tables_sha256"}
+OPTIONAL_LEVEL_KEYS: set[str] = set()
+MIN_STEP, MAX_STEP = 1e-6, 1e6  # a step and its inverse are float32 on the way
+MAX_LEVELS = 256  # a packet has a byte for the level
+FP32 = "fp32"
+PRECISION_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 def sha256_of(path: Path) -> str:
@@ -66,12 +76,35 @@ def codec_id(manifest: dict[str, Any]) -> bytes:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A quality level: symbols are ``round((latent - median) / step)``, coded with these tables.
+
+    Args:
+        step: level 0 has step 1; a larger one gives smaller packets.
+        tables: one a channel.
+        contexts: shared tables chosen by neighbours, for packets that they make smaller; None: there are none.
+    """
+
+    step: float
+    tables: Tables
+    contexts: None = None
+
+
+@dataclass(frozen=True)
 class Codec:
-    """Encoder and integer tables: all that the robot needs, and what the server needs to read its packets."""
+    """Encoder and integer tables: all that the robot needs, and what the server needs to read its packets.
+
+    Args:
+        path: its folder.
+        manifest: what ``codec.json`` holds.
+        levels: best quality first, 1 to 256.
+        precisions: of the encoders there are, ``fp32`` first.
+    """
 
     path: Path
     manifest: dict[str, Any]
-    tables: Tables
+    levels: tuple[Level, ...]
+    precisions: tuple[str, ...] = (FP32,)
 
     @classmethod
     def open(cls, folder: str | Path) -> Codec:
@@ -79,20 +112,23 @@ class Codec:
 
         Raises:
             BundleError: a file is missing or changed, or the format is unknown.
+            TablesError: a file of tables or contexts breaks their rules.
         """
         path = find_bundle(folder)
         path = path / "codec" if (path / "codec").is_dir() else path
         manifest = _read_json(path / "codec.json")
         _check_codec_manifest(path, manifest)
-        for name, key in (("encoder.onnx", "encoder_sha256"), ("tables.npz", "tables_sha256")):
-            _check_hash(path / name, manifest[key])
-        tables = Tables.load(path / "tables.npz")
-        if tables.channels != manifest["channels"]:
-            raise BundleError(
-                f"{path / 'tables.npz'} has {tables.channels} channels, codec.json says {manifest['channels']}: "
-                "export the codec again"
-            )
-        return cls(path, manifest, tables)
+        _check_hash(path / "encoder.onnx", manifest["encoder_sha256"])
+        entries = [{**manifest, "step": 1.0}, *manifest.get("levels", [])]
+        levels = tuple(
+            _open_level(path, number, entry, manifest["channels"]) for number, entry in enumerate(entries)
+        )
+        return cls(path, manifest, levels, (FP32, *_check_precisions(path)))
+
+    @property
+    def tables(self) -> Tables:
+        """Level 0's tables."""
+        return self.levels[0].tables
 
     @cached_property
     def id(self) -> bytes:
@@ -106,8 +142,21 @@ class Codec:
 
     @property
     def encoder_path(self) -> Path:
-        """The ONNX encoder: ``uint8 [1, H, W, 3]`` to ``int32 [1, C, H/8, W/8]``."""
+        """The ONNX encoder in fp32: ``uint8 [1, H, W, 3]`` to ``int32 [1, C, H/8, W/8]``."""
         return self.path / "encoder.onnx"
+
+    def encoder_file(self, precision: str = FP32) -> Path:
+        """Return the ONNX encoder of one of ``precisions``.
+
+        Raises:
+            BundleError: the codec has no such encoder.
+        """
+        if precision not in self.precisions:
+            raise BundleError(
+                f"{self.path} has no encoder of precision {precision!r}, only {', '.join(self.precisions)}; "
+                "`frankensplit export` makes others"
+            )
+        return self.encoder_path if precision == FP32 else self.path / f"encoder.{precision}.onnx"
 
     @property
     def channels(self) -> int:
@@ -142,11 +191,14 @@ class Codec:
     def pack(
         self, symbols: NDArray[np.int32], source_height: int, source_width: int, level: int = 0
     ) -> bytes:
-        """Code int32 symbols ``(C, h, w)`` into one self-contained packet.
+        """Code int32 symbols ``(C, h, w)`` of a quality level into one self-contained packet.
 
         Raises:
-            SymbolError: the shape does not belong to an image of this size, or a symbol is out of range.
+            SymbolError: the shape does not belong to an image of this size, a symbol is out of range, or the codec has
+                no such level.
         """
+        if not 0 <= level < len(self.levels):
+            raise SymbolError(f"quality level {level}: {self._levels_there_are}")
         if source_height * source_width > MAX_SOURCE_PIXELS:
             raise SymbolError(
                 f"image of {source_width}x{source_height}, expected at most {MAX_SOURCE_PIXELS} pixels"
@@ -156,7 +208,7 @@ class Codec:
             raise SymbolError(
                 f"latent has shape {symbols.shape}, an image of {source_width}x{source_height} is coded as {expected}"
             )
-        payload = rans.encode(symbols, self.tables)
+        payload = rans.encode(symbols, self.levels[level].tables)
         packet = Packet(
             level=level,
             codec_id=self.id,
@@ -179,8 +231,8 @@ class Codec:
                 f"packet of codec {packet.codec_id.hex()}, this is codec {self.id_hex}: "
                 "start edge and server with the same bundle"
             )
-        if packet.level != 0:
-            raise PacketError(f"packet of quality level {packet.level}, this codec has only level 0")
+        if packet.level >= len(self.levels):
+            raise PacketError(f"packet of quality level {packet.level}: {self._levels_there_are}")
         if packet.source_height * packet.source_width > MAX_SOURCE_PIXELS:
             raise PacketError(
                 f"packet of a {packet.source_width}x{packet.source_height} image, expected at most "
@@ -192,7 +244,11 @@ class Codec:
                 f"packet declares a latent of {packet.shape}, a {packet.source_width}x{packet.source_height} image "
                 f"is coded as {expected}"
             )
-        return rans.decode(packet.payload, packet.shape, self.tables), packet
+        return rans.decode(packet.payload, packet.shape, self.levels[packet.level].tables), packet
+
+    @property
+    def _levels_there_are(self) -> str:
+        return f"codec {self.id_hex} has level{'s 0 to' * (len(self.levels) > 1)} {len(self.levels) - 1}"
 
 
 @dataclass(frozen=True)
@@ -305,16 +361,67 @@ def _check_hash(path: Path, expected: Any) -> None:
 
 
 def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    file = path / "codec.json"
     if manifest.get("format") != CODEC_FORMAT:
         raise BundleError(f"{path} has codec format {manifest.get('format')!r}, expected {CODEC_FORMAT!r}")
-    if set(manifest) != CODEC_KEYS:
-        raise BundleError(f"{path / 'codec.json'} has keys {sorted(manifest)}, expected {sorted(CODEC_KEYS)}")
+    _check_keys(str(file), manifest, CODEC_KEYS, OPTIONAL_CODEC_KEYS)
     for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
         if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
-            raise BundleError(
-                f"{path / 'codec.json'} has {key} = {manifest[key]!r}, expected an integer in 1..65535"
-            )
+            raise BundleError(f"{file} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
     if manifest["multiple"] % manifest["stride"]:
+        raise BundleError(f"{file}: multiple {manifest['multiple']} is no multiple of the stride")
+    _check_levels(file, manifest.get("levels", []))
+
+
+def _check_keys(place: str, found: dict[str, Any], required: set[str], optional: set[str]) -> None:
+    if not required <= set(found) <= required | optional:
         raise BundleError(
-            f"{path / 'codec.json'}: multiple {manifest['multiple']} is no multiple of the stride"
+            f"{place} has keys {sorted(found)}, expected {sorted(required)} and perhaps {sorted(optional)}"
         )
+
+
+def _check_levels(file: Path, levels: Any) -> None:
+    if not isinstance(levels, list) or len(levels) >= MAX_LEVELS:
+        raise BundleError(
+            f"{file}: levels must be a list of at most {MAX_LEVELS - 1}: export the codec again"
+        )
+    for number, level in enumerate(levels, 1):
+        if not isinstance(level, dict):
+            raise BundleError(f"{file}: level {number} is {level!r}, expected an object")
+        _check_keys(f"{file}: level {number}", level, LEVEL_KEYS, OPTIONAL_LEVEL_KEYS)
+        step = level["step"]
+        if isinstance(step, bool) or not isinstance(step, (int, float)) or not MIN_STEP <= step <= MAX_STEP:
+            raise BundleError(
+                f"{file}: level {number} has step {step!r}, expected {MIN_STEP:g} to {MAX_STEP:g}"
+            )
+
+
+def level_file(kind: str, level: int) -> str:
+    """Name the file of a level's ``tables`` or ``contexts`` in a codec folder."""
+    return f"{kind}.{level}.npz" if level else f"{kind}.npz"
+
+
+def _open_level(path: Path, number: int, entry: dict[str, Any], channels: int) -> Level:
+    tables_file = path / level_file("tables", number)
+    _check_hash(tables_file, entry["tables_sha256"])
+    tables = Tables.load(tables_file)
+    _check_channels(tables_file, tables.channels, channels)
+    return Level(float(entry["step"]), tables)
+
+
+def _check_channels(file: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise BundleError(f"{file} has {found} channels, codec.json says {expected}: export the codec again")
+
+
+def _check_precisions(path: Path) -> list[str]:
+    """Verify the encoders of other precisions; return their names."""
+    file = path / "precisions.json"
+    if not file.exists():
+        return []
+    entries = _read_json(file)
+    for name, entry in entries.items():
+        if not PRECISION_NAME.fullmatch(name) or name == FP32 or not isinstance(entry, dict):
+            raise BundleError(f"{file} has {name!r}, expected names such as int8, each with an object")
+        _check_hash(path / f"encoder.{name}.onnx", entry.get("sha256"))
+    return list(entries)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
-from tiny_codec import open_codec, write_codec
+from tiny_codec import CHANNELS, open_codec, write_codec
 
-from frankensplit.bundle import Bundle, Codec, find_bundle, write_manifest
+from frankensplit.bundle import Bundle, Codec, find_bundle, level_file, sha256_of, write_manifest
+from frankensplit.codec import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 
 SYMBOLS = np.random.default_rng(0).integers(0, 128, (3, 48, 60), np.int32)
@@ -93,6 +95,112 @@ def test_wrong_codec_manifest_is_refused(tmp_path, change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(BundleError):
         Codec.open(tmp_path / "codec")
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {},
+        [{"step": 2.0}],
+        [{"step": 0, "tables_sha256": ""}],
+        [{"step": -1.5, "tables_sha256": ""}],
+        [{"step": float("inf"), "tables_sha256": ""}],
+        [{"step": "2", "tables_sha256": ""}],
+        [{"step": True, "tables_sha256": ""}],
+        [{"step": 2, "tables_sha256": "", "surprise": 1}],
+        [{"step": 2, "tables_sha256": "0" * 64}],
+        ["tables"],
+        [{"step": 2, "tables_sha256": ""}] * 256,
+    ],
+)
+def test_wrong_levels_are_refused(tmp_path, levels):
+    path = write_codec(tmp_path / "codec") / "codec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"levels": levels}))
+    with pytest.raises(BundleError, match=r"level|tables\.1\.npz"):
+        Codec.open(tmp_path / "codec")
+
+
+def add_level(folder, step, widest=40):
+    """Give a codec one more level, whose tables differ from the others'."""
+    manifest = json.loads((folder / "codec.json").read_text())
+    levels = manifest.get("levels", [])
+    file = folder / level_file("tables", len(levels) + 1)
+    Tables.from_counts([(0, np.ones(widest))] * CHANNELS).save(file)
+    manifest["levels"] = [*levels, {"step": step, "tables_sha256": sha256_of(file)}]
+    (folder / "codec.json").write_text(json.dumps(manifest))
+
+
+def test_levels_have_a_step_and_tables_each(tmp_path):
+    old = open_codec(tmp_path / "codec")
+    add_level(tmp_path / "codec", 2)
+    add_level(tmp_path / "codec", 3.5, widest=20)
+    codec = Codec.open(tmp_path / "codec")
+    assert [level.step for level in codec.levels] == [1.0, 2.0, 3.5]
+    assert codec.tables is codec.levels[0].tables
+    assert codec.id != old.id
+    for level in range(3):
+        symbols, packet = codec.unpack(codec.pack(SYMBOLS, 360, 480, level))
+        assert np.array_equal(symbols, SYMBOLS)
+        assert packet.level == level
+
+
+def test_a_level_that_the_codec_does_not_have_is_refused(tmp_path):
+    old = open_codec(tmp_path / "codec")
+    with pytest.raises(SymbolError, match=rf"level 1: codec {old.id_hex} has level 0"):
+        old.pack(SYMBOLS, 360, 480, level=1)
+    add_level(tmp_path / "codec", 2)
+    codec = Codec.open(tmp_path / "codec")
+    _, packet = codec.unpack(codec.pack(SYMBOLS, 360, 480, level=1))
+    with pytest.raises(PacketError, match=rf"level 2: codec {codec.id_hex} has levels 0 to 1"):
+        codec.unpack(dataclasses.replace(packet, level=2).to_bytes())
+    with pytest.raises(SymbolError, match="level -1"):
+        codec.pack(SYMBOLS, 360, 480, level=-1)
+
+
+def test_the_tables_of_a_level_are_checked(tmp_path):
+    write_codec(tmp_path / "codec")
+    add_level(tmp_path / "codec", 2)
+    Tables.from_counts([(0, [1, 1])]).save(tmp_path / "codec" / "tables.1.npz")
+    with pytest.raises(BundleError, match=r"tables\.1\.npz has SHA-256"):
+        Codec.open(tmp_path / "codec")
+    manifest = json.loads((tmp_path / "codec" / "codec.json").read_text())
+    manifest["levels"][0]["tables_sha256"] = sha256_of(tmp_path / "codec" / "tables.1.npz")
+    (tmp_path / "codec" / "codec.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"tables\.1\.npz has 1 channels, codec.json says 3"):
+        Codec.open(tmp_path / "codec")
+
+
+def write_precisions(folder, names):
+    entries = {}
+    for name in names:
+        path = folder / f"encoder.{name}.onnx"
+        path.write_bytes(name.encode())
+        entries[name] = {"sha256": sha256_of(path), "bytes_ratio": 1.0}
+    (folder / "precisions.json").write_text(json.dumps(entries))
+
+
+def test_encoders_of_other_precisions_are_no_part_of_the_id(tmp_path):
+    old = open_codec(tmp_path / "codec")
+    write_precisions(tmp_path / "codec", ["fp16", "int8-cpu"])
+    codec = Codec.open(tmp_path / "codec")
+    assert codec.id == old.id
+    assert (old.precisions, codec.precisions) == (("fp32",), ("fp32", "fp16", "int8-cpu"))
+    assert codec.encoder_file() == codec.encoder_path
+    assert codec.encoder_file("int8-cpu").read_bytes() == b"int8-cpu"
+    with pytest.raises(BundleError, match=r"'int4', only fp32, fp16, int8-cpu; `frankensplit export`"):
+        codec.encoder_file("int4")
+
+
+def test_encoders_of_other_precisions_are_checked(tmp_path):
+    folder = write_codec(tmp_path / "codec")
+    write_precisions(folder, ["fp16"])
+    (folder / "encoder.fp16.onnx").write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"encoder\.fp16\.onnx has SHA-256"):
+        Codec.open(folder)
+    for text in ('{"../x": {}}', '{"fp32": {}}', '{"fp16": 1}', '{"int8": {}}', "[]"):
+        (folder / "precisions.json").write_text(text)
+        with pytest.raises(BundleError, match=r"precisions\.json|encoder\.int8\.onnx is missing"):
+            Codec.open(folder)
 
 
 def test_missing_bundle_says_where_it_was_looked_for():
