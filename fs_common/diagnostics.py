@@ -16,13 +16,13 @@ from fs_common.stream import Stream
 PERIOD_S = 1.0
 
 
-def judge(window: Window, wanted: bool, stale_after_s: float, last_cause: str) -> tuple[bytes, str]:
-    """Give level and message for what a stream did since the last look."""
+def judge(window: Window, wanted: bool, silence: str, last_cause: str) -> tuple[bytes, str]:
+    """Give level and message for what a stream did since the last look; ``silence`` says that nothing comes in."""
     counts = window.counts
     if counts.failed:
         return DiagnosticStatus.ERROR, f"{counts.failed} frames failed: {last_cause}"
-    if window.silent_s > stale_after_s:
-        return DiagnosticStatus.STALE, f"nothing has arrived for {window.silent_s:.1f} s"
+    if silence:
+        return DiagnosticStatus.STALE, silence
     if counts.rejected:
         return DiagnosticStatus.WARN, f"{counts.rejected} frames rejected: {last_cause}"
     if not wanted:
@@ -54,21 +54,22 @@ class Diagnostics:
         stream.flush()
         window = stream.meter.look()
         stale_after_s = self._node.get_parameter("stale_after_s").value
-        level, message = judge(window, stream.wanted(), stale_after_s, stream.last_cause)
+        silence = stream.silence(window.silent_s, stale_after_s)
+        level, message = judge(window, stream.wanted(), silence, stream.last_cause)
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {stream.name}",
             message=message,
             hardware_id=self._hardware_id,
-            values=_values(window, stream.meter.totals()),
+            values=_values(window, stream.meter.totals(), stream.facts()),
         )
 
 
-def _values(window: Window, totals: Totals) -> list[KeyValue]:
+def _values(window: Window, totals: Totals, facts: dict[str, str]) -> list[KeyValue]:
     rates = {
         "rate_hz": f"{window.rate_hz:.2f}",
         "bytes_per_s": f"{window.bytes_per_s:.0f}",
         "latency_ms": f"{window.latency_ms:.1f}",
     }
     counts = {field.name: str(getattr(totals, field.name)) for field in fields(totals)}
-    return [KeyValue(key=key, value=value) for key, value in {**rates, **counts}.items()]
+    return [KeyValue(key=key, value=value) for key, value in {**rates, **counts, **facts}.items()]

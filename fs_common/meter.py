@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 class Totals:
     """Frames since the start.
 
-    ``dropped``: replaced by a newer one before their turn. ``rejected``: bad input. ``lost``: missing from
-    the sequence. ``failed``: an error of ours.
+    ``dropped``: replaced by a newer one before their turn. ``skipped``: left out to hold a limit that was asked for.
+    ``rejected``: bad input. ``lost``: missing from the sequence. ``failed``: an error of ours.
     """
 
     received: int = 0
     published: int = 0
     dropped: int = 0
+    skipped: int = 0
     rejected: int = 0
     lost: int = 0
     failed: int = 0

@@ -10,16 +10,34 @@ from rclpy.node import Node
 
 from frankensplit.errors import FrankensplitError
 from fs_common.complaints import Complaints
+from fs_common.lazy_input import LazyInput
 from fs_common.meter import Meter
 
 
 class Stream:
-    """Counters and complaints of the frames of one topic."""
+    """Counters and complaints of the frames of one topic.
 
-    def __init__(self, node: Node, name: str, wanted: Callable[[], bool]) -> None:
+    Args:
+        node: to log with.
+        name: of the stream, in logs and diagnostics.
+        wanted: whether anybody wants what is made of it.
+        lazy_input: where the frames come from, if that is not always open.
+        facts: what else diagnostics say of it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        wanted: Callable[[], bool],
+        lazy_input: LazyInput | None = None,
+        facts: Callable[[], dict[str, str]] = dict,
+    ) -> None:
         self.name = name
         self.meter = Meter()
         self.wanted = wanted
+        self.facts = facts
+        self._input = lazy_input
         self._node = node
         self.last_cause = ""
         self._rejects = Complaints(lambda text: node.get_logger().warning(f"{name}: rejected: {text}"))
@@ -40,6 +58,15 @@ class Stream:
             self.last_cause = repr(error)
             self.meter.add(failed=1)
             self._failures.add(traceback.format_exc())
+
+    def silence(self, silent_s: float, stale_after_s: float) -> str:
+        """Say that an input is missing, given the seconds since a frame came; empty if all is well."""
+        if self._input is not None:
+            open_s = self._input.open_s
+            if open_s is None:
+                return self._input.problem()
+            silent_s = min(silent_s, open_s)
+        return f"nothing has arrived for {silent_s:.1f} s" if silent_s > stale_after_s else ""
 
     def flush(self) -> None:
         """Warn of what was held back."""

@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscribe to a camera, encode the newest frame, publish it as ``latent``."""
+"""Subscribe to a camera, encode the newest frame, publish it as ``latent``.
+
+A frame goes through three threads, so that one is received and prepared while the one before is in the network: the
+callback stores it, ``prepare`` makes network input of it, ``finish`` encodes and publishes it. Between two threads
+waits one frame at most, the newest; an older one is dropped.
+
+Each copy of an image on this way: DDS to message (rclpy); colours (none for ``rgb8``), or the file of a compressed
+image and its pixels; scaling (none at the nominal size); padding (none where the sides are multiples). The runtime
+reads what comes out in place. The message is let go of when it has been prepared.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +20,23 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from frankensplit.bundle import CODEC_FORMAT, Codec
-from frankensplit.edge.encoder import EncodedFrame, FrameEncoder
-from fs_common.declare import declare
+from frankensplit.edge.encoder import EncodedFrame, PreparedFrame
+from frankensplit.edge.rate_control import Limits, RateControl
+from fs_common.declare import declare, refuse_when
 from fs_common.diagnostics import Diagnostics
 from fs_common.images import AnyImage, byte_array, compressed_to_rgb, open_converter
+from fs_common.lazy_input import LazyInput, output_events
 from fs_common.qos import keep_last
 from fs_common.running import run_node
 from fs_common.stream import Stream
 from fs_common.times import elapsed_ms
 from fs_common.worker import NewestWins
+from fs_edge_node.encoding import level_problem, open_encoder
 from fs_edge_node.parameters import EdgeParameters
 from fs_msgs.msg import CompressedLatent
 
@@ -37,78 +51,126 @@ class Arrival:
     received: Time
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A prepared frame, and what its latent takes over from the image."""
+
+    frame: PreparedFrame
+    header: Header
+    received: Time
+    convert_ms: float
+
+
 class EdgeNode(Node):
-    """Images in, latents out; the callback only stores the newest image, a worker thread does the rest."""
+    """Images in, latents out."""
 
     def __init__(self) -> None:
         super().__init__("edge")
-        chosen = declare(self, EdgeParameters)
-        codec = Codec.open(chosen.bundle)
-        self._encoder = FrameEncoder(codec, runtime=chosen.runtime, threads=chosen.threads)
+        self._chosen = declare(self, EdgeParameters)
+        self._codec = Codec.open(self._chosen.bundle)
+        refuse_when(self, "level", lambda level: level_problem(self._codec, level))
+        self._encoder = open_encoder(self._codec, self._chosen)
+        self._rate = RateControl([level.step for level in self._codec.levels], self._limits())
         self._to_rgb: Callable[[AnyImage], NDArray[np.uint8]] = (
-            open_converter(chosen.converter) if chosen.transport == "raw" else compressed_to_rgb
+            open_converter(self._chosen.converter) if self._chosen.transport == "raw" else compressed_to_rgb
         )
         self._sequence = 0
+        self._level = self._chosen.level  # of the newest packet
         self._publisher = self.create_publisher(
-            CompressedLatent, "latent", keep_last(chosen.latent_reliability, chosen.latent_depth)
+            CompressedLatent,
+            "latent",
+            keep_last(self._chosen.latent_reliability, self._chosen.latent_depth),
+            event_callbacks=output_events(lambda: self._input.follow()),
         )
-        self._stream = Stream(self, STREAM, self._wanted)
-        self._worker = NewestWins[Arrival](self._work, "encode")
-        self._subscribe(chosen)
-        self._diagnostics = Diagnostics(self, codec.id_hex, [self._stream])
-        self.get_logger().info(
-            f"ready: codec {codec.id_hex} from {codec.path}, {chosen.runtime}, {chosen.transport}"
-        )
+        self._preparer = NewestWins[Arrival](self._work_prepare, "prepare")
+        self._finisher = NewestWins[Ready](self._work_finish, "finish")
+        topic = "image" if self._chosen.transport == "raw" else "image/compressed"
+        self._input = LazyInput(self, topic, self._wanted, lambda: self._subscribe(topic))
+        self._stream = Stream(self, STREAM, self._wanted, self._input, self._facts)
+        self._diagnostics = Diagnostics(self, self._codec.id_hex, [self._stream])
+        self._say_ready()
 
     def destroy_node(self) -> None:
-        """End the worker, then the node."""
-        self._worker.close()
+        """End the workers in the order of the frames' way, then the node."""
+        self._preparer.close()
+        self._finisher.close()
         super().destroy_node()
 
-    def _subscribe(self, chosen: EdgeParameters) -> None:
-        raw = chosen.transport == "raw"
-        kind, topic = (Image, "image") if raw else (CompressedImage, "image/compressed")
-        qos = keep_last(chosen.image_reliability, chosen.image_depth)
-        self.create_subscription(kind, topic, self._on_image, qos)
+    def _subscribe(self, topic: str) -> Subscription:
+        kind = Image if topic == "image" else CompressedImage
+        qos = keep_last(self._chosen.image_reliability, self._chosen.image_depth)
+        return self.create_subscription(kind, topic, self._on_image, qos)
 
     def _wanted(self) -> bool:
         return not self.get_parameter("lazy").value or self._publisher.get_subscription_count() > 0
 
+    def _limits(self) -> Limits:
+        return Limits(*(self.get_parameter(name).value for name in ("level", "target_kbps", "max_fps")))
+
     def _on_image(self, image: AnyImage) -> None:
+        received = self.get_clock().now().to_msg()
         self._stream.meter.arrive()
-        if self._wanted():
-            arrival = Arrival(image, self.get_clock().now().to_msg())
-            if self._worker.put(STREAM, arrival):
-                self._stream.meter.add(dropped=1)
+        if not self._wanted():
+            return
+        self._rate.limit(self._limits())
+        if not self._rate.takes():
+            self._stream.meter.add(skipped=1)
+        elif self._preparer.put(STREAM, Arrival(image, received)):
+            self._stream.meter.add(dropped=1)
 
-    def _work(self, _stream: str, arrival: Arrival) -> None:
-        self._stream.guard(lambda: self._encode(arrival))
+    def _work_prepare(self, _stream: str, arrival: Arrival) -> None:
+        self._stream.guard(lambda: self._prepare(arrival))
 
-    def _encode(self, arrival: Arrival) -> None:
+    def _prepare(self, arrival: Arrival) -> None:
         started = time.perf_counter()
         rgb = self._to_rgb(arrival.image)
         convert_ms = (time.perf_counter() - started) * 1e3
-        frame = self._encoder.encode(rgb)
-        self._publisher.publish(self._latent(arrival, rgb.shape, frame, convert_ms))
-        self._sequence = (self._sequence + 1) % 2**32
-        now = self.get_clock().now().to_msg()
-        self._stream.meter.publish(len(frame.data), elapsed_ms(arrival.image.header.stamp, now))
+        ready = Ready(self._encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
+        if self._finisher.put(STREAM, ready):
+            self._stream.meter.add(dropped=1)
 
-    def _latent(
-        self, arrival: Arrival, shape: tuple[int, ...], frame: EncodedFrame, convert_ms: float
-    ) -> CompressedLatent:
+    def _work_finish(self, _stream: str, ready: Ready) -> None:
+        self._stream.guard(lambda: self._finish(ready))
+
+    def _finish(self, ready: Ready) -> None:
+        level = self._rate.level()
+        if level is None:
+            self._stream.meter.add(skipped=1)
+            return
+        frame = self._encoder.finish(ready.frame, level)
+        self._rate.spent(len(frame.data))
+        self._publisher.publish(self._latent(ready, frame))
+        self._sequence, self._level = (self._sequence + 1) % 2**32, level
+        now = self.get_clock().now().to_msg()
+        self._stream.meter.publish(len(frame.data), elapsed_ms(ready.header.stamp, now))
+
+    def _latent(self, ready: Ready, frame: EncodedFrame) -> CompressedLatent:
         return CompressedLatent(
-            header=arrival.image.header,
-            height=shape[0],
-            width=shape[1],
+            header=ready.header,
+            height=ready.frame.height,
+            width=ready.frame.width,
             format=CODEC_FORMAT,
             sequence=self._sequence,
-            received=arrival.received,
-            preprocess_ms=convert_ms + frame.preprocess_ms,
+            received=ready.received,
+            preprocess_ms=ready.convert_ms + frame.preprocess_ms,
             encode_ms=frame.encode_ms,
             entropy_ms=frame.entropy_ms,
             data=byte_array(frame.data),
         )
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "level": str(self._level),
+            "runtime": self._encoder.choice.name,
+            "precision": self._chosen.precision,
+        }
+
+    def _say_ready(self) -> None:
+        codec, chosen, choice = self._codec, self._chosen, self._encoder.choice
+        if choice.refused:
+            self.get_logger().info(f"{choice}")
+        how = f"{choice.name} in {chosen.precision}, {chosen.transport}"
+        self.get_logger().info(f"ready: codec {codec.id_hex} from {codec.path}, {how}")
 
 
 def main(args: list[str] | None = None) -> int:

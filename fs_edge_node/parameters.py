@@ -21,7 +21,38 @@ class EdgeParameters(CommonParameters):
         "Conversion of raw images: auto takes cv_bridge where it works",
         choices=("auto", "cv_bridge", "builtin"),
     )
+    level: int = parameter(
+        0,
+        "Quality level, 0 the best; the bundle says how many there are. With target_kbps: the best to use",
+        limits=(0, 255),
+        changeable=True,
+    )
+    target_kbps: float = parameter(
+        0.0,
+        "Upper bound of kilobits (1000 bits) a second, on average over 5 s: the bytes of `latent.data`, which are "
+        "packets with their headers, but not the other fields (about 100 bytes) nor DDS and the network. Worse "
+        "levels are taken first; where the last is too much, frames are skipped. 0: no bound",
+        limits=(0.0, 100_000.0),
+        changeable=True,
+    )
+    max_fps: float = parameter(
+        0.0,
+        "Upper bound of frames a second, evenly spaced; the others are skipped. 0: no bound",
+        limits=(0.0, 1000.0),
+        changeable=True,
+    )
     runtime: str = parameter(
-        "onnxruntime", "Inference runtime of the encoder", choices=(AUTO, *runtime_names())
+        "onnxruntime",
+        "Inference runtime of the encoder; auto takes the best that works here and logs which",
+        choices=(AUTO, *runtime_names()),
+    )
+    precision: str = parameter(
+        "fp32",
+        "Arithmetic of the encoder; the bundle has to hold an encoder of it",
+        choices=("fp32", "fp16", "int8"),
+    )
+    engines: str = parameter(
+        "",
+        "Folder of built engines, for runtimes that build for one device; empty: the user's cache",
     )
     threads: int = parameter(1, "CPU threads of the encoder", limits=(1, 64))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import Codec
-from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
+from frankensplit.edge.runtimes import RuntimeOptions, open_chosen
 from frankensplit.errors import ImageError, SymbolError
 
 
@@ -47,6 +47,9 @@ class FrameEncoder:
         precision: of the network's arithmetic, one of ``codec.precisions``.
         options: what else the runtime is told; ``threads`` and the largest frame are filled in here.
 
+    Attributes:
+        choice: the runtime that runs, and why ``auto`` took no other.
+
     Raises:
         RuntimeUnavailable: this machine lacks the runtime.
         BundleError: the codec's encoder does not load, or not in this precision.
@@ -64,7 +67,8 @@ class FrameEncoder:
         nominal = codec.geometry(codec.nominal_height, codec.nominal_width)
         largest = (nominal.padded_height, nominal.padded_width)
         options = replace(options or RuntimeOptions(), threads=threads, largest=largest)
-        self._network = open_runtime(runtime, codec.encoder_file(precision), options)
+        self.choice = open_chosen(runtime, codec.encoder_file(precision), options)
+        self._network = self.choice.value
 
     def encode(self, rgb: NDArray[np.uint8], level: int = 0) -> EncodedFrame:
         """Encode uint8 RGB ``(H, W, 3)`` of any size and strides; size and level may change from frame to frame.

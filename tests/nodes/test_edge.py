@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -151,7 +152,14 @@ def test_bad_images_are_counted_and_named_and_do_no_harm(edge: NodeProcess, obse
 
 def test_silence_is_reported_as_stale(edge: NodeProcess, observer: Observer) -> None:
     health = Health(observer, "one/edge: image")
-    observer.until(lambda: health.level == DiagnosticStatus.STALE, "STALE")
+    observer.until(lambda: health.level == DiagnosticStatus.STALE, "STALE without a camera")
+    assert health.status.message == "nobody publishes /one/image"
+    observer.record(CompressedLatent, "/one/latent", SENSOR)
+    observer.publisher(Image, "/one/image")
+    observer.until(
+        lambda: health.status.message.startswith("nothing has arrived for"), "STALE with a silent camera"
+    )
+    assert health.level == DiagnosticStatus.STALE
 
 
 def test_parameters_refuse_what_they_do_not_allow(edge: NodeProcess, observer: Observer) -> None:
@@ -166,17 +174,35 @@ def test_parameters_refuse_what_they_do_not_allow(edge: NodeProcess, observer: O
 
 def test_no_work_without_subscribers_unless_asked(edge: NodeProcess, observer: Observer) -> None:
     health = Health(observer, "one/edge: image")
-    camera = observer.publisher(Image, "/one/image")
+    camera = observer.node.create_publisher(Image, "/one/image", SENSOR)
     image = image_message(header(1), picture(), "rgb8")
-    observer.until(lambda: observer.node.count_subscribers("/one/latent") == 0, "nobody to subscribe")
+    observer.until(lambda: camera.get_subscription_count() == 0, "the edge to leave")
     health.settled()
     received, published = health.count("received"), health.count("published")
-    observer.until(lambda: health.count("received") >= received + 10, "images", lambda: camera.publish(image))
-    assert health.count("published") == published
+    health.settled(lambda: camera.publish(image))
+    assert (health.count("received"), health.count("published")) == (received, published)
     assert (health.level, health.status.message) == (DiagnosticStatus.OK, "idle: nobody subscribes")
     assert observer.set_parameter("/one/edge", "lazy", False) == (True, "")
     observer.until(lambda: health.count("published") > published, "work", lambda: camera.publish(image))
     assert observer.set_parameter("/one/edge", "lazy", True) == (True, "")
+    observer.until(lambda: camera.get_subscription_count() == 0, "the edge to leave again")
+
+
+def test_subscribers_may_come_and_go_in_mid_stream(edge: NodeProcess, observer: Observer) -> None:
+    camera = observer.node.create_publisher(Image, "/one/image", SENSOR)
+    image = image_message(header(1), picture(), "rgb8")
+    for _ in range(5):
+        listen_once(observer, lambda: camera.publish(image))
+        observer.until(
+            lambda: camera.get_subscription_count() == 0, "the edge to leave", lambda: camera.publish(image)
+        )
+
+
+def listen_once(observer: Observer, shoot: Callable[[], None]) -> None:
+    """Subscribe to latents until one is there."""
+    latents = observer.record(CompressedLatent, "/one/latent", SENSOR)
+    observer.until(lambda: latents, "a latent", shoot, period_s=0.01)
+    observer.node.destroy_subscription(latents.subscription)
 
 
 def test_torch_is_not_in_the_process(edge: NodeProcess) -> None:
@@ -186,7 +212,7 @@ def test_torch_is_not_in_the_process(edge: NodeProcess) -> None:
 
 
 def test_whole_images_arrive_at_30_hz(start, observer: Observer, tiny_codec: Path) -> None:
-    start(EDGE, bundle=str(tiny_codec), namespace="vga", image_depth="20").wait_ready()
+    start(EDGE, bundle=str(tiny_codec), namespace="vga", image_depth="20", lazy="false").wait_ready()
     health = Health(observer, "vga/edge: image")
     camera = observer.publisher(Image, "/vga/image")
     image = image_message(header(1), picture(480, 640), "rgb8")
