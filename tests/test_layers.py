@@ -24,6 +24,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.__main__",
     "frankensplit.benchmarks",  # verbs below a verb, called by name
     "frankensplit.cli",
+    "frankensplit.doctor",
     "frankensplit.training",
     "frankensplit.report",
     "frankensplit.evaluation",
@@ -44,6 +45,7 @@ TORCH_FREE = (
     "frankensplit.bundle",
     "frankensplit.cli",
     "frankensplit.codec",
+    "frankensplit.doctor",
     "frankensplit.edge",
     "frankensplit.geometry",
     "frankensplit.inference.overlay",

@@ -21,6 +21,7 @@ VERBS = {
     "report": "one page of curves, tables and pictures from measured results",
     "export": "write a bundle from finished training runs",
     "info": "what a bundle holds, with every hash verified",
+    "doctor": "what this machine has, what is wrong with it, and what to do about that",
 }
 
 FINDING, WRONG_USAGE = 1, 2
