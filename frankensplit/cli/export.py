@@ -7,6 +7,7 @@ import argparse
 import re
 from pathlib import Path
 
+from frankensplit.cli import export_tensorrt
 from frankensplit.cli.common import add_data_root, add_json, add_runs, write_json
 
 NOMINAL = (360, 480)  # height, width
@@ -19,9 +20,10 @@ WEIGHTS_LICENCE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "run", help="name of a codec's or a head's run; what it builds on is named in its recipe"
+        "run",
+        help="name of a codec's or a head's run, what it builds on is named in its recipe; with --tensorrt a bundle",
     )
-    parser.add_argument("out", type=Path, help="folder of the bundle; replaced if it exists")
+    parser.add_argument("out", type=Path, nargs="?", help="folder of the bundle; replaced if it exists")
     parser.add_argument("--name", help="name of the bundle (default: the folder's)")
     parser.add_argument(
         "--nominal",
@@ -34,10 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_root(parser)
     add_runs(parser)
     add_json(parser)
+    export_tensorrt.add_arguments(parser)
+    parser.set_defaults(refuse=parser.error)
 
 
 def main(args: argparse.Namespace) -> int:
     """Export and say which tables were kept."""
+    if args.tensorrt:
+        return export_tensorrt.main(args)
+    if args.out is None:
+        args.refuse("OUT, the folder of the bundle, is missing")
     from frankensplit.bundle import Bundle
     from frankensplit.training.export import export_run
 
