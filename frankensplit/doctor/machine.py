@@ -84,8 +84,8 @@ class Machine:
     disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
 
     def path(self, name: str | Path) -> Path:
-        """Return where an absolute path is found."""
-        return self.root / str(name).lstrip("/")
+        """Return where a path, absolute or from the current folder, is found."""
+        return self.root / Path(name).expanduser().absolute().relative_to("/")
 
     def read(self, name: str) -> str | None:
         """Return the text of a small file, None where there is none to read."""

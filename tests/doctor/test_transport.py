@@ -80,6 +80,13 @@ def test_two_files_are_a_note(made_up):
     assert made_up.find(transport.check)["profile variables"].level == NOTE
 
 
+def test_a_profile_is_found_from_the_current_folder(made_up, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made_up.write(f"{tmp_path}/config/dds.xml", PROFILE.format(SHM.format(67108864), "true"))
+    made_up.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = "config/dds.xml"
+    assert made_up.find(transport.check)["profile"].level == OK
+
+
 def test_another_middleware_reads_no_profile(made_up):
     made_up.environ["RMW_IMPLEMENTATION"] = "rmw_zenoh_cpp"
     found = name_profile(made_up, None)
