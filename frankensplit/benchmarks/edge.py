@@ -195,7 +195,7 @@ class _Bench:
         for name, precision in track(list(self.encoders), "watch the edge node", len(self.encoders)):
             try:
                 seen = self._watch(name, precision, idle_s)
-            except ProcessError as err:
+            except (ProcessError, ValueError) as err:  # ValueError: the node does not take this precision
                 self.missing[f"{name} {precision} node"] = str(err)
                 continue
             for row in _of(rows, bundle=name, precision=precision):
