@@ -185,6 +185,13 @@ def test_tensorrt_uses_the_precision_of_the_graph(tmp_path, model):
     assert (flags(tmp_path / "half.onnx"), flags(tmp_path / "int8.onnx")) == ("10", "01")
 
 
+def test_a_folder_of_engines_that_others_can_write_is_refused(tmp_path, model):
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime").chmod(0o777)
+    with pytest.raises(RuntimeUnavailable, match=r"onnxruntime has mode 0777"):
+        onnxruntime_tensorrt.tensorrt_options(model, RuntimeOptions(engines=tmp_path))
+
+
 def test_a_folder_of_engines_that_cannot_be_made_is_named(tmp_path, model):
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeUnavailable, match=r"cannot make .*file/onnxruntime"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from frankensplit.edge.runtimes import ENGINES, Probe, RuntimeOptions, onnxruntime, onnxruntime_cuda
+from frankensplit.edge.tensorrt.engine_cache import EngineCache
 from frankensplit.errors import RuntimeUnavailable
 
 PREFERENCE = 5
@@ -74,12 +75,13 @@ def _precision(model_path: Path) -> dict[str, str]:
 
 
 def _engine_folder(options: RuntimeOptions) -> Path:
-    """Make the folder; engines are code, so it is for this user alone."""
-    folder = (options.engines or ENGINES) / "onnxruntime"
+    """Make the folder; engines are code and ONNX Runtime loads what lies there, so it must be this user's alone."""
+    folder = (options.engines or ENGINES).expanduser().absolute() / "onnxruntime"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as err:
         raise RuntimeUnavailable(
             f"cannot make {folder} for TensorRT's engines: {err}; name another folder of engines"
         ) from err
+    EngineCache(folder).names()  # refuses a folder that others can write
     return folder
