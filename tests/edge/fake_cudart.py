@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 from collections import Counter
 from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 
@@ -86,8 +87,12 @@ class FakeCudart:
         self.attributes = {75: 8, 76: 7, 16: 8, 18: int(integrated), 19: 1, 37: 128, 38: 1 << 21}
         self.count = 1
         self.calls: Counter[str] = Counter()
-        self.failures: dict[str, list[int]] = {}  # by function: calls that still work, and the code after them
-        self._memory: dict[int, tuple[str, int, object, int]] = {}  # address: kind, size, what keeps it, device address
+        self.failures: dict[
+            str, list[int]
+        ] = {}  # by function: calls that still work, and the code after them
+        self._memory: dict[
+            int, tuple[str, int, object, int]
+        ] = {}  # address: kind, size, what keeps it, device address
         self._graveyard: list[object] = []
         self._things: dict[int, object] = {}  # streams, graphs, executables by handle
         self._next = 0x1000
@@ -135,13 +140,14 @@ class FakeCudart:
         return ctypes.addressof(self._texts[at])
 
     def _counted(self, name: str):
-        body = getattr(self, f"_{name}")
+        body = getattr(self, re.sub(r"([A-Z])", r"_\1", name.removeprefix("cuda")).lower())
 
         def function(*arguments) -> int:
             self.calls[name] += 1
             if name in self.failures:
                 self.failures[name][0] -= 1
                 if self.failures[name][0] < 0:
+                    self._end_recording(name, *arguments)
                     return self.failures[name][1]
             try:
                 body(*arguments)
@@ -150,6 +156,11 @@ class FakeCudart:
             return 0
 
         return function
+
+    def _end_recording(self, name: str, *arguments) -> None:
+        """A recording ends even where ending it fails."""
+        if name == "cudaStreamEndCapture":
+            self._things[arguments[0]].recorded = None
 
     def _check(self, address: int, size: int, *kinds: str) -> None:
         for start, (kind, length, *_) in self._memory.items():
@@ -167,26 +178,26 @@ class FakeCudart:
             raise Refused(1)
         return self._things.pop(handle)
 
-    def _cudaGetDeviceCount(self, out) -> None:
+    def _get_device_count(self, out) -> None:
         out[0] = self.count
 
-    def _cudaSetDevice(self, device) -> None:
+    def _set_device(self, device) -> None:
         if device >= self.count:
             raise Refused(1)
 
-    def _cudaDeviceGetAttribute(self, out, number, device) -> None:
+    def _device_get_attribute(self, out, number, device) -> None:
         out[0] = self.attributes[number]
 
-    def _cudaGetDeviceProperties(self, properties, device) -> None:
+    def _get_device_properties(self, properties, device) -> None:
         ctypes.memmove(properties, self.name + b"\0" + b"x" * 1000, len(self.name) + 1001)
 
-    def _cudaRuntimeGetVersion(self, out) -> None:
+    def _runtime_get_version(self, out) -> None:
         out[0] = self.version
 
-    def _cudaDriverGetVersion(self, out) -> None:
+    def _driver_get_version(self, out) -> None:
         out[0] = self.version
 
-    def _cudaMalloc(self, out, size) -> None:
+    def _malloc(self, out, size) -> None:
         out[0] = self._plain(DEVICE, size)
 
     def _plain(self, kind: str, size: int) -> int:
@@ -197,7 +208,7 @@ class FakeCudart:
         self._memory[address] = (kind, size, buffer, 0)
         return address
 
-    def _cudaFree(self, address) -> None:
+    def _free(self, address) -> None:
         self._release(address, DEVICE)
 
     def _release(self, address: int, *kinds: str) -> None:
@@ -207,7 +218,7 @@ class FakeCudart:
         self._graveyard.append(keeper)
         self._memory.pop(view, None)
 
-    def _cudaHostAlloc(self, out, size, flags) -> None:
+    def _host_alloc(self, out, size, flags) -> None:
         if flags & 2:
             out[0] = self._twice(size)
         else:
@@ -224,16 +235,16 @@ class FakeCudart:
         self._memory[view] = (VIEW, size, keeper, 0)
         return host
 
-    def _cudaFreeHost(self, address) -> None:
+    def _free_host(self, address) -> None:
         self._release(address, PINNED, MAPPED)
 
-    def _cudaHostGetDevicePointer(self, out, address, flags) -> None:
+    def _host_get_device_pointer(self, out, address, flags) -> None:
         kind, _, _, view = self._memory.get(address, ("", 0, None, 0))
         if kind != MAPPED:
             raise Refused(1)
         out[0] = view
 
-    def _cudaMemcpyAsync(self, target, source, size, kind, stream) -> None:
+    def _memcpy_async(self, target, source, size, kind, stream) -> None:
         if kind == 1:
             self._check(source, size, PINNED)
             self._check(target, size, DEVICE)
@@ -243,15 +254,15 @@ class FakeCudart:
         if not self.enqueue(stream, lambda: ctypes.memmove(target, source, size)):
             raise Refused(1)
 
-    def _cudaStreamCreateWithFlags(self, out, flags) -> None:
+    def _stream_create_with_flags(self, out, flags) -> None:
         if flags != 1:
             raise Refused(1)
         out[0] = self._handle(Stream())
 
-    def _cudaStreamDestroy(self, stream) -> None:
+    def _stream_destroy(self, stream) -> None:
         self._pop(stream, Stream)
 
-    def _cudaStreamSynchronize(self, stream) -> None:
+    def _stream_synchronize(self, stream) -> None:
         one = self._things.get(stream)
         if not isinstance(one, Stream):
             raise Refused(1)
@@ -262,10 +273,10 @@ class FakeCudart:
         for work in queue:
             work()
 
-    def _cudaStreamBeginCapture(self, stream, mode) -> None:
+    def _stream_begin_capture(self, stream, mode) -> None:
         self._things[stream].recorded = []
 
-    def _cudaStreamEndCapture(self, stream, out) -> None:
+    def _stream_end_capture(self, stream, out) -> None:
         one = self._things[stream]
         recorded, one.recorded = one.recorded, None
         broken, one.broken = one.broken, False
@@ -273,20 +284,20 @@ class FakeCudart:
             raise Refused(901)
         out[0] = self._handle(Graph(recorded))
 
-    def _cudaGraphInstantiateWithFlags(self, out, graph, flags) -> None:
+    def _graph_instantiate_with_flags(self, out, graph, flags) -> None:
         out[0] = self._handle(Executable(self._things[graph].work))
 
-    def _cudaGraphLaunch(self, executable, stream) -> None:
+    def _graph_launch(self, executable, stream) -> None:
         work = list(self._things[executable].work)
         self._things[stream].queue.extend(work)
 
-    def _cudaGraphDestroy(self, graph) -> None:
+    def _graph_destroy(self, graph) -> None:
         self._pop(graph, Graph)
 
-    def _cudaGraphExecDestroy(self, executable) -> None:
+    def _graph_exec_destroy(self, executable) -> None:
         self._pop(executable, Executable)
 
-    def _cudaGetLastError(self) -> None:
+    def _get_last_error(self) -> None:
         pass
 
 

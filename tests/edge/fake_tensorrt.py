@@ -336,9 +336,10 @@ class Runtime(Logged):
         return self.fake.wrap("ICudaEngine", description, model)
 
 
-class CudaEngine(Body):
-    TYPES = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT", "tensor(int32)": "INT32"}
+TYPES = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT", "tensor(int32)": "INT32"}
 
+
+class CudaEngine(Body):
     def __init__(self, fake, description, model) -> None:
         super().__init__(fake)
         self.frame, self.wrong = [tuple(shape) for shape in description["frame"]], description["wrong"]
@@ -360,7 +361,7 @@ class CudaEngine(Body):
         return getattr(self.fake.module.TensorIOMode, "INPUT" if name in self.inputs else "OUTPUT")
 
     def get_tensor_dtype(self, name):
-        known = self.TYPES.get(self.tensors[name].type)
+        known = TYPES.get(self.tensors[name].type)
         return getattr(self.fake.module.DataType, known) if known else "DataType.OTHER"
 
     def get_tensor_shape(self, name):

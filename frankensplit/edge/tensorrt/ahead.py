@@ -139,7 +139,7 @@ class _Build:
             try:
                 container = self._build_checked(self._cache.timings(self._identity.machine_key))
             except EngineWrong as err:
-                _log.warning("engine of %s is built once more: %s", self._model_path.name, err)
+                _log.warning("engine of %s is built once more: %s", self._model_path.name, str(err))
                 container = self._build_checked(b"")  # other kernels may be chosen without what was learnt
             return self._result(container, fresh=True, kept=self._cache.store(self._name, container))
 

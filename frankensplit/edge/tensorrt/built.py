@@ -70,8 +70,11 @@ def open_built(
     Raises:
         RuntimeUnavailable: there is none, or it is bad and was set aside; the text says how to build one.
     """
-    profile = best(identity.profiles(cache.names()), largest)
     command = build_command(model_path, largest)
+    try:
+        profile = best(identity.profiles(cache.names()), largest)
+    except OSError as err:
+        raise RuntimeUnavailable(f"engines in {cache.folder} cannot be read: {err.strerror}") from err
     if profile is None:
         raise RuntimeUnavailable(
             f"no engine of {model_path.name} for this GPU and TensorRT in {cache.folder}: build it with `{command}`"

@@ -66,7 +66,7 @@ class EngineCache:
         self._warned = False
 
     def names(self) -> list[str]:
-        """Return the names of the engines that lie here; raises CacheUnsafe."""
+        """Return the names of the engines that lie here; raises CacheUnsafe, and OSError if it cannot be read."""
         with self._opened() as directory:
             found = [] if directory is None else os.listdir(directory)  # noqa: PTH208, pathlib has no descriptors
         return sorted(one.removesuffix(ENGINE) for one in found if one.endswith(ENGINE))
@@ -95,20 +95,21 @@ class EngineCache:
 
     def set_aside(self, name: str, reason: object) -> None:
         """Put a bad engine where it is not used but can be looked at."""
-        _log.warning("engine %s is set aside: %s", self.folder / (name + ENGINE), reason)
-        with self._opened() as directory, suppress(OSError):
+        _log.warning("engine %s is set aside: %s", self.folder / (name + ENGINE), str(reason))
+        with suppress(OSError), self._opened() as directory:
             if directory is not None:
                 os.replace(name + ENGINE, name + ASIDE, src_dir_fd=directory, dst_dir_fd=directory)
 
     def touch(self, name: str) -> None:
         """Note that an engine was used; the least recently used go first."""
-        with self._opened() as directory, suppress(OSError):
+        with suppress(OSError), self._opened() as directory:
             if directory is not None:
                 os.utime(name + ENGINE, dir_fd=directory, follow_symlinks=False)
 
     def prune(self, keep: int = KEEP) -> list[str]:
         """Delete all but the last used engines; return the names of those that went."""
-        with self._opened() as directory:
+        gone: list[str] = []
+        with suppress(OSError), self._opened() as directory:
             if directory is None:
                 return []
             gone = _oldest(directory, ENGINE, keep)

@@ -126,7 +126,8 @@ class Executor:
                 self._graph.record(self._stream, self._queue)
             except (CudaError, TensorRTError) as err:
                 self._graph_fails = True
-                _log.warning("no CUDA graph, each frame costs a little more time: %s", err)
+                # Its text only: whoever keeps the error would keep this object and its memory.
+                _log.warning("no CUDA graph, each frame costs a little more time: %s", str(err))
         if self._graph:
             self._graph.launch(self._stream)
         else:
@@ -186,4 +187,4 @@ def _close_quietly(owner: ExitStack) -> None:
     try:
         owner.close()
     except CudaError as err:
-        _log.warning("memory of the GPU is not freed: %s", err)
+        _log.warning("memory of the GPU is not freed: %s", str(err))
