@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 LAYERS = (  # each imports from itself and from below only
     "frankensplit.cli.demo",  # starts the processes of fs_demo, does not import rclpy itself
-    "frankensplit.benchmarks.network",  # likewise those of fs_bench
+    "frankensplit.benchmarks.edge",  # likewise those of fs_bench
+    "frankensplit.benchmarks.network",
     "fs_bench",
     "fs_demo",
     "fs_server_node",
