@@ -15,6 +15,7 @@ from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 PREFERENCE = 0
 ERRORS_ONLY = 3  # ONNX Runtime's severity; its warnings are about graph details that no user can change
 CPU = "CPUExecutionProvider"
+MODEL_ERROR = "Load model from"  # how its texts about the file begin, as against those about a provider
 Providers = list[tuple[str, dict[str, str]]]
 
 
@@ -46,6 +47,7 @@ class Runtime:
     provider: ClassVar[str] = CPU
 
     def __init__(self, model_path: Path, options: RuntimeOptions) -> None:
+        model_path = self._variant(model_path)
         self._session = open_session(model_path, self._providers(model_path, options), options.threads)
         self._frame, self._shape, self._has_scale = _check_contract(self._session, model_path)
 
@@ -64,6 +66,11 @@ class Runtime:
                 f"scale {scale} asked of an encoder without quality levels: export the codec again"
             )
         return self._run(inputs)
+
+    def _variant(self, model_path: Path) -> Path:
+        """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""
+        made_for_cpus = model_path.with_name(f"{model_path.stem}-cpu.onnx")
+        return made_for_cpus if self.provider == CPU and made_for_cpus.exists() else model_path
 
     def _providers(self, model_path: Path, options: RuntimeOptions) -> Providers:
         return [(self.provider, {})]
@@ -93,11 +100,13 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> Any:
         # Without enable_fallback=0 its Python side would go over to the CPU, here or at a frame that fails.
         session = ort.InferenceSession(str(model_path), options, providers=providers, enable_fallback=0)
     except Exception as err:  # its many exceptions share no base but Exception
-        if "fallback to CPU EP has been explicitly disabled" in str(err):
-            raise RuntimeUnavailable(
-                f"{provider} cannot run all of {model_path}, and the CPU is not to help out: {err}"
-            ) from err
-        raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
+        if provider == CPU or MODEL_ERROR in str(err):
+            raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
+        reason = str(err).strip()
+        raise RuntimeUnavailable(
+            f"{provider} did not start, or cannot run all of {model_path} and the CPU is not to help out ({reason}): "
+            "check its libraries and drivers, which ONNX Runtime names on standard error, or choose another runtime"
+        ) from err
     # ONNX Runtime goes on with the CPU, and only warns, where a provider cannot start.
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailable(
