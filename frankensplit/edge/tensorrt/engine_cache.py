@@ -189,12 +189,15 @@ class EngineCache:
                 raise CacheUnsafe(f"{path} is a link, expected a file: delete it") from err
             _log.warning("engine %s cannot be read: %s", path, err.strerror)
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             found = os.fstat(descriptor)
             _check_owned(found, path, "delete it, or chmod 600")
             if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
                 raise EngineDamaged(f"{path} is no plain file of at most {MAX_BYTES} bytes")
-            return file.read()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     def _write(self, file_name: str, content: bytes) -> bool:
         try:
