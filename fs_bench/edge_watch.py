@@ -50,6 +50,7 @@ class Seen:
         rss_mb: resident memory after the packets, 10**6 bytes, libraries and shared memory of DDS included.
         pss_mb: the same, what is shared with other processes divided among them.
         first_packet_s: from the start of the process to the first packet at its subscriber.
+        first_packet_cpu_s: processor time of the process until then, which other processes lengthen less.
         busy_cpu_percent: of one core, while packets flow.
         idle_cpu_percent: of one core, while the camera goes on and nobody listens.
         wake_frames: from the first frame that the camera sent after a subscriber came to the first that was a packet,
@@ -59,6 +60,7 @@ class Seen:
     rss_mb: float
     pss_mb: float
     first_packet_s: float
+    first_packet_cpu_s: float
     busy_cpu_percent: float
     idle_cpu_percent: float
     wake_frames: int
@@ -121,7 +123,7 @@ class _Watcher:
 
 def _look(watcher: _Watcher, edge: Process, started_ns: int, watch: Watch) -> Seen:
     watcher.until(lambda: watcher.seen("packet"), "a packet")
-    busy = _Share(edge.pid)
+    first_packet_cpu_s, busy = _processor_s(edge.pid), _Share(edge.pid)
     watcher.until(lambda: len(watcher.seen("packet")) >= watch.packets, f"{watch.packets} packets")
     busy_percent = busy.percent()
     rss_mb, pss_mb = _resident_mb(edge.pid), _proportional_mb(edge.pid)
@@ -136,6 +138,7 @@ def _look(watcher: _Watcher, edge: Process, started_ns: int, watch: Watch) -> Se
         rss_mb=round(rss_mb, 1),
         pss_mb=round(pss_mb, 1),
         first_packet_s=round((watcher.seen("packet")[0].at_ns - started_ns) / 1e9, 3),
+        first_packet_cpu_s=round(first_packet_cpu_s, 2),
         busy_cpu_percent=round(busy_percent, 2),
         idle_cpu_percent=round(idle_percent, 2),
         wake_frames=watcher.seen("packet")[packets].frame - woken.frame,

@@ -7,11 +7,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from frankensplit.benchmarks import curve, training  # noqa: E402
+from frankensplit.benchmarks import curve, edge, training  # noqa: E402
 from frankensplit.evaluation import card  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- figures of (\S+\.json) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
@@ -22,10 +24,15 @@ def with_figures(text: str) -> str:
 
     def table(block: re.Match[str]) -> str:
         result = json.loads((ROOT / block[2]).read_text(encoding="utf-8"))
-        maker = card if "heads" in result else training if "rows" in result else curve
-        return block[1] + maker.summary_markdown(result) + block[3]
+        return block[1] + _maker(result).summary_markdown(result) + block[3]
 
     return BLOCK.sub(table, text)
+
+
+def _maker(result: dict[str, Any]) -> ModuleType:
+    if result.get("kind") == "bench edge":
+        return edge
+    return card if "heads" in result else training if "rows" in result else curve
 
 
 def main() -> None:

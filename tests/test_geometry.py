@@ -109,6 +109,23 @@ def test_prepare_takes_views_and_leaves_them_alone():
     np.testing.assert_array_equal(big, before)
 
 
+def test_what_needs_no_scaling_and_no_padding_is_not_copied():
+    rgb = noise(384, 480, 3)
+    assert np.shares_memory(Geometry(384, 480, 384, 480).prepare(rgb), rgb)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (480, 640), (384, 480), (36, 37)])
+def test_prepare_is_opencv_scaling_and_then_padding(size):
+    geometry = street(*size)
+    rgb = noise(*size, 3)
+    width, height = geometry.scaled_width, geometry.scaled_height
+    shrinks = height < size[0] or width < size[1]
+    scaled = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    below, beside = geometry.padded_height - height, geometry.padded_width - width
+    padded = cv2.copyMakeBorder(scaled, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    np.testing.assert_array_equal(geometry.prepare(rgb), padded)
+
+
 @settings(max_examples=200, deadline=None)
 @given(sides, sides, st.integers(0, 2**32 - 1))
 def test_boxes_and_points_return_where_they_were(height, width, seed):

@@ -3,8 +3,8 @@
 
 A row is a camera, an encoder and a precision. Everything takes turns, frame by frame, on one thread. Ratios are those
 of medians of *processor* time: on a machine that does other work too a call is interrupted, which the wall clock counts
-and the processor's does not. Ratios and times by the wall clock are beside them. Picture codecs get the frame already
-scaled to 480x360, our path starts with the camera's message; other sizes are made by resampling.
+and the processor's does not; milliseconds are the processor's too. Those of the wall clock are beside them. Picture
+codecs get the frame already scaled to 480x360, our path starts with the camera's message; other sizes are resampled.
 
 Memory, start and idling are those of the real edge node behind a camera, over DDS, where ROS is installed.
 """
@@ -41,6 +41,7 @@ NODE_FIGURES = (
     "rss_mb",
     "pss_mb",
     "first_packet_s",
+    "first_packet_cpu_s",
     "busy_cpu_percent",
     "idle_cpu_percent",
     "wake_frames",
@@ -142,7 +143,7 @@ class _Bench:
                 if precision in codec.precisions:
                     self.encoders[name, precision] = FrameEncoder(codec, precision=precision)
                 else:
-                    self.missing[f"{name} {precision}"] = f"{codec.path} has no encoder in {precision}"
+                    self.missing[f"{name} {precision}"] = "the bundle has no encoder in it"
 
     def time(self, cameras: Sequence[Camera], repeats: int) -> list[dict[str, Any]]:
         """Return a row for each camera, bundle and precision."""
@@ -221,12 +222,12 @@ class _Bench:
             "bundle": bundle,
             "encoder": self.codecs[bundle].manifest["encoder"],
             "precision": precision,
-            "frame_to_packet_ms": round(ours.wall_ms, 3),
-            "frame_to_packet_cpu_ms": round(ours.cpu_ms, 3),
+            "frame_to_packet_ms": round(ours.cpu_ms, 3),
+            "frame_to_packet_wall_ms": round(ours.wall_ms, 3),
             "stages_ms": {name: round(taken, 3) for name, taken in ours.stages_ms.items()},
             **{f"over_{name}": round(ours.cpu_ms / one.cpu_ms, 3) for name, one in pictures.items()},
             **{f"over_{name}_wall": round(ours.wall_ms / one.wall_ms, 3) for name, one in pictures.items()},
-            "pictures_ms": {name: round(one.wall_ms, 3) for name, one in pictures.items()},
+            "pictures_ms": {name: round(one.cpu_ms, 3) for name, one in pictures.items()},
             "entropy_share": round(ours.share("entropy"), 4),
             "convert_and_scale_share": round(ours.share("convert", "scale"), 4),
             "coding_speedup": None,
@@ -238,7 +239,7 @@ class _Bench:
 def summary_markdown(result: dict[str, Any]) -> str:
     """Return a table of the rows, and one of the aims."""
     lines = [
-        f"`{result['command']}`, one thread of {result['machine']['processor']}; medians.",
+        f"`{result['command']}`, one thread of {result['machine']['processor']}; medians of processor time.",
         "",
         f"| camera | encoder | {' | '.join(heading.replace(chr(10), ' ') for heading in COLUMNS.values())} |",
         f"|---|---|{'---|' * len(COLUMNS)}",
@@ -286,7 +287,7 @@ def _print(result: dict[str, Any]) -> None:
         )
         for row in result["rows"]
     )
-    print_table("frame to packet, ms; ratios of processor time", ["", *COLUMNS.values()], rows)
+    print_table("frame to packet, ms of processor time", ["", *COLUMNS.values()], rows)
     print_table("aims", ["", "limit", "measured", ""], map(_aim_cells, result["aims"]))
     for name, reason in result["not_measured"].items():
         console.print(f"{name} not measured: {reason}", markup=False)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The robot's path under measurement: a camera's message to a packet, and what picture codecs do in its place.
 
-Each call is timed by two clocks. Processor time is what ratios are made of: another process that takes the core away in
-the middle of a call lengthens it on the wall clock only. Wall time is what tells the stages apart.
+Each call is timed by two clocks. Processor time is what all figures are made of: another process that takes the core
+away in the middle of a call lengthens it on the wall clock only. Wall time is beside it; idle machines show the same.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sample:
-    """Milliseconds of one call by the wall clock and of the processor; of its stages by the wall clock."""
+    """Milliseconds of one call, by the wall clock and of the processor; of its stages of the processor."""
 
     wall_ms: float
     cpu_ms: float
@@ -102,11 +102,16 @@ class RobotPath:
         stages: dict[str, float] = {}
 
         def work() -> None:
-            started = time.perf_counter()
+            started = time.process_time()
             rgb = self.camera.to_rgb(data)
-            stages["convert"] = 1e3 * (time.perf_counter() - started)
-            encoded = self.encoder.encode(rgb)
-            stages.update(scale=encoded.preprocess_ms, network=encoded.encode_ms, entropy=encoded.entropy_ms)
+            converted = time.process_time()
+            prepared = self.encoder.prepare(rgb)
+            scaled = time.process_time()
+            encoded = self.encoder.finish(prepared)
+            finish_ms = 1e3 * (time.process_time() - scaled)
+            coding = encoded.entropy_ms / (encoded.encode_ms + encoded.entropy_ms)  # told by the wall clock
+            stages.update(convert=1e3 * (converted - started), scale=1e3 * (scaled - converted))
+            stages.update(network=(1 - coding) * finish_ms, entropy=coding * finish_ms)
 
         return _timed(work, stages)
 
