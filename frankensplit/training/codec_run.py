@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from frankensplit.bundle import Bundle, Codec
-from frankensplit.errors import RecipeError
+from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
 from frankensplit.models.encoder import Encoder
@@ -21,7 +21,7 @@ from frankensplit.models.from_bundle import load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
-from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.checkpoint import CHECKPOINT, load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.finished import load_run
 from frankensplit.training.objectives import (
@@ -125,11 +125,18 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
 
 
 def _begin_with(init: str, task: TrainCodec | TrainBlueprint, teacher: Teacher, runs: Path) -> None:
-    if (runs / init).is_dir():
+    """Take the weights of a finished codec run by its name, or else the blueprint of a bundle."""
+    if (runs / init / CHECKPOINT).is_file():
         task.load_state_dict(load_weights(runs / init)[0])
-    else:
+        return
+    try:
         blueprint, _ = load_blueprint(Bundle.open(init), teacher.task.backbone)
+    except BundleError as err:
+        raise RecipeError(f"init {init!r} is no finished run in {runs}, and no bundle: {err}") from err
+    try:
         task.blueprint.load_state_dict(blueprint.state_dict())
+    except RuntimeError as err:
+        raise RecipeError(f"the blueprint of {init} is another than the recipe's: {err}") from err
 
 
 def _keep_codec(source: str, folder: Path) -> None:

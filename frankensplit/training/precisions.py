@@ -67,6 +67,8 @@ def write_precisions(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> dic
     Raises:
         DataError: there are fewer than two pictures.
     """
+    for old in (*folder.glob("encoder.*.onnx"), folder / "precisions.json"):
+        old.unlink(missing_ok=True)  # it may be another encoder's
     codec = Codec.open(folder)
     frames = [codec.geometry(*rgb.shape[:2]).prepare(rgb) for rgb in islice(pictures, 2 * FRAMES)]
     if len(frames) < 2:

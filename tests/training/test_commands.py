@@ -197,6 +197,43 @@ def other_backbone(bundle_folder, root):
     return "other-backbone"
 
 
+def test_the_encoder_is_there_in_every_precision(bundle_folder):
+    codec = Bundle.open(bundle_folder).codec
+    assert codec.precisions == ("fp32", "fp16", "int8")
+    frame = Street(8, *SIZE).frame(0).rgb
+    wanted, _ = codec.unpack(FrameEncoder(codec).encode(frame).data)
+    for precision in codec.precisions[1:]:
+        symbols, _ = codec.unpack(FrameEncoder(codec, precision=precision).encode(frame).data)
+        assert np.mean(symbols != wanted) < 0.1 and np.abs(symbols - wanted).max() <= 2
+
+
+def test_levels_are_added_to_a_finished_codec(bundle_folder, root):
+    levels = {
+        "init": str(bundle_folder),
+        "encoder_from": str(bundle_folder),
+        "rate": None,
+        "levels": [2.0, 8.0],
+    }
+    path = _write_recipe(root, "levels", {**RECIPES["codec"], **levels})
+    assert main(["train", path, *_places(root)]) == 0
+    assert main(["export", "levels", str(root / "levels"), *_places(root)]) == 0
+    before, after = Bundle.open(bundle_folder), Bundle.open(root / "levels")
+    assert [level.step for level in after.codec.levels] == [1, 2, 8]
+    assert after.codec.id != before.codec.id
+    assert "Quality levels of steps 1, 2, 8" in (root / "levels" / "card.md").read_text()
+    encoder, predictor = FrameEncoder(after.codec), Predictor(after)
+    frame = Street(8, *SIZE).frame(0).rgb
+    packets = [encoder.encode(frame, level).data for level in range(3)]
+    (fine, _), (coarse, packet) = (after.codec.unpack(packets[level]) for level in (0, 2))
+    assert packet.level == 2
+    assert np.array_equal(fine, before.codec.unpack(FrameEncoder(before.codec).encode(frame).data)[0])
+    assert np.abs(8 * coarse - fine).max() <= 5  # the latent, but for both roundings
+    assert len(packets[0]) > len(packets[1]) > len(packets[2])
+    assert predictor.predict(packets[2]).packet.level == 2
+    restored = predictor.restore(coarse, level=2)
+    assert not np.array_equal(restored, predictor.restore(coarse))
+
+
 def test_one_encoder_serves_two_families(bundle_folder, other_backbone, root):
     codec = _write_recipe(root, "other-codec", OTHER_FAMILY["other-codec"])
     assert main(["train", codec, "--encoder-from", str(bundle_folder), *_places(root)]) == 0
