@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -15,35 +16,51 @@ class NewestWins(Generic[Item]):
 
     A frame that waits when a newer one of its stream comes is dropped. Streams take turns: the one that has
     waited longest is next, so a fast robot cannot starve a slow one.
+
+    Args:
+        work: on one frame of a stream.
+        name: of the thread.
+        hold_s: seconds to wait before the next frame is taken, which may be replaced meanwhile; asked again then,
+            and at each ``wake``.
     """
 
-    def __init__(self, work: Callable[[str, Item], None], name: str) -> None:
+    def __init__(
+        self, work: Callable[[str, Item], None], name: str, hold_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._work = work
+        self._hold_s = hold_s
         self._waiting: dict[str, Item] = {}  # in order of arrival of the stream's first waiting frame
-        self._wake = threading.Condition()
+        self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, stream: str, item: Item) -> bool:
         """Offer a frame; return True when an older one of the stream was dropped for it."""
-        with self._wake:
+        with self._changed:
             replaced = stream in self._waiting
             self._waiting[stream] = item
-            self._wake.notify()
+            self._changed.notify()
         return replaced
+
+    def wake(self) -> None:
+        """Ask ``hold_s`` again."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Finish the frame at work, forget those that wait, end the thread."""
-        with self._wake:
+        with self._changed:
             self._closing = True
-            self._wake.notify()
+            self._changed.notify()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._closing or self._waiting)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._waiting)
+                while not self._closing and (seconds := self._hold_s()) > 0:
+                    self._changed.wait(None if seconds == math.inf else seconds)
                 if self._closing:
                     return
                 stream = next(iter(self._waiting))

@@ -2,8 +2,9 @@
 """Subscribe to a camera, encode the newest frame, publish it as ``latent``.
 
 A frame goes through three threads, so that one is received and prepared while the one before is in the network: the
-callback stores it, ``prepare`` makes network input of it, ``finish`` encodes and publishes it. Between two threads
-waits one frame at most, the newest; an older one is dropped.
+callback stores it, ``prepare`` makes network input of it, ``finish`` encodes and publishes it. One image at most
+waits to be prepared, the newest: an older one is dropped. One prepared frame at most waits for the network, and it is
+prepared as late as ``Pace`` allows, so that it is of the newest image too and none is prepared in vain.
 
 Each copy of an image on this way: DDS to message (rclpy); colours (none for ``rgb8``), or the file of a compressed
 image and its pixels; scaling (none at the nominal size); padding (none where the sides are multiples). The runtime
@@ -37,6 +38,7 @@ from fs_common.stream import Stream
 from fs_common.times import elapsed_ms
 from fs_common.worker import NewestWins
 from fs_edge_node.encoding import level_problem, open_encoder
+from fs_edge_node.pace import Pace
 from fs_edge_node.parameters import EdgeParameters
 from fs_msgs.msg import CompressedLatent
 
@@ -82,7 +84,8 @@ class EdgeNode(Node):
             keep_last(self._chosen.latent_reliability, self._chosen.latent_depth),
             event_callbacks=output_events(lambda: self._input.follow()),
         )
-        self._preparer = NewestWins[Arrival](self._work_prepare, "prepare")
+        self._pace = Pace(wake=lambda: self._preparer.wake())
+        self._preparer = NewestWins[Arrival](self._work_prepare, "prepare", self._pace.hold_s)
         self._finisher = NewestWins[Ready](self._work_finish, "finish")
         topic = "image" if self._chosen.transport == "raw" else "image/compressed"
         self._input = LazyInput(self, topic, self._wanted, lambda: self._subscribe(topic))
@@ -126,11 +129,12 @@ class EdgeNode(Node):
         rgb = self._to_rgb(arrival.image)
         convert_ms = (time.perf_counter() - started) * 1e3
         ready = Ready(self._encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
-        if self._finisher.put(STREAM, ready):
-            self._stream.meter.add(dropped=1)
+        self._pace.prepared(time.perf_counter() - started)
+        self._finisher.put(STREAM, ready)
 
     def _work_finish(self, _stream: str, ready: Ready) -> None:
-        self._stream.guard(lambda: self._finish(ready))
+        with self._pace.finishing():
+            self._stream.guard(lambda: self._finish(ready))
 
     def _finish(self, ready: Ready) -> None:
         level = self._rate.level()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
@@ -77,3 +78,30 @@ def test_close_ends_the_frame_at_work_and_forgets_the_rest(gate: Gate) -> None:
     closing.join(PATIENCE_S)
     assert not closing.is_alive()
     assert gate.done == [("a", 0)]
+
+
+def test_a_held_frame_is_replaced_until_it_is_let_go() -> None:
+    done: list[int] = []
+    ended = threading.Event()
+    hold_s = [math.inf]
+
+    def work(_stream: str, item: int) -> None:
+        done.append(item)
+        ended.set()
+
+    worker = NewestWins[int](work, "held", lambda: hold_s[0])
+    assert [worker.put("a", number) for number in (1, 2, 3)] == [False, True, True]
+    hold_s[0] = 0.0
+    worker.wake()
+    assert ended.wait(PATIENCE_S)
+    worker.close()
+    assert done == [3]
+
+
+def test_close_does_not_wait_for_a_held_frame() -> None:
+    done: list[int] = []
+    worker = NewestWins[int](lambda _stream, item: done.append(item), "held", lambda: math.inf)
+    worker.put("a", 1)
+    worker.close(PATIENCE_S)
+    assert not any(thread.name == "held" for thread in threading.enumerate())
+    assert done == []
