@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``frankensplit export``: write a bundle from finished training runs."""
+"""``frankensplit export``: a bundle from finished training runs, or a bundle's encoder in other precisions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
         "run",
-        help="name of a codec's or a head's run, what it builds on is named in its recipe; with --tensorrt a bundle",
+        help="name of a codec's or a head's run, what it builds on is named in its recipe; with --calibrate or "
+        "--tensorrt a bundle",
     )
     parser.add_argument("out", type=Path, nargs="?", help="folder of the bundle; replaced if it exists")
     parser.add_argument("--name", help="name of the bundle (default: the folder's)")
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="box that images are scaled to fit (480x360); of a head it is the bundle's",
     )
     parser.add_argument("--licence", default=WEIGHTS_LICENCE, help="licence of the weights, for the card")
+    parser.add_argument(
+        "--calibrate",
+        metavar="SPEC",
+        help="write the encoder of a bundle in fp16 and int8, calibrated on these training frames, such as "
+        "camvid:train, into OUT or into the bundle itself",
+    )
     add_data_root(parser)
     add_runs(parser)
     add_json(parser)
@@ -44,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
     """Export and say which tables were kept."""
     if args.tensorrt:
         return export_tensorrt.main(args)
+    if args.calibrate:
+        return _calibrate(args)
     if args.out is None:
         args.refuse("OUT, the folder of the bundle, is missing")
     from frankensplit.bundle import Bundle
@@ -64,6 +73,21 @@ def main(args: argparse.Namespace) -> int:
     if figures:
         print(f"bytes a held-out frame: {figures}")
     write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, **figures}, args.json)
+    return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from frankensplit.bundle import Bundle
+    from frankensplit.training.precisions import export_precisions
+
+    bundle = Bundle.open(args.run)
+    figures = export_precisions(bundle, args.out or bundle.path, args.calibrate, args.data_root)
+    for name, one in figures.items():
+        print(
+            f"{name}: {100 * one['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
+            f"{one['largest_difference']}; {one['bytes_ratio']:.4f} times the bytes"
+        )
+    write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, "precisions": figures}, args.json)
     return 0
 
 

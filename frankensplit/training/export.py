@@ -29,7 +29,7 @@ from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
 from frankensplit.training.pools import held_out_sources, read_pictures
-from frankensplit.training.precisions import FRAMES, write_precisions
+from frankensplit.training.precisions import FRAMES, spread, write_precisions
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.teacher import Teacher
 
@@ -89,7 +89,7 @@ def export_bundle(
             if recipe.levels:
                 figures = _add_levels(partial / "codec", task, recipe, data_root)
         if figures:
-            pictures = _spread(_frames(recipe, data_root), 2 * FRAMES)
+            pictures = spread(list(_frames(recipe, data_root)), 2 * FRAMES)
             figures["precisions"] = write_precisions(partial / "codec", pictures)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         card = {
@@ -170,12 +170,6 @@ def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]
         some = min(source.frames or STREET_FRAMES, STREET_FRAMES)
         street = source.data.startswith(f"{STREET}:")
         yield from read_pictures(source.model_copy(update={"frames": some}) if street else source, data_root)
-
-
-def _spread(frames: Iterable[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:
-    """Return so many of the frames, evenly spread."""
-    every = list(frames)
-    return [every[i * len(every) // count] for i in range(min(count, len(every)))]
 
 
 def _held_out_symbols(

@@ -7,6 +7,7 @@ Packets of any precision are read alike: tables, medians and the codec's id stay
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frankensplit.bundle import Codec, sha256_of
+from frankensplit.bundle import Bundle, Codec, sha256_of, write_manifest
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.errors import DataError
 from frankensplit.models.encoder import Encoder, normalise
@@ -26,6 +27,9 @@ from frankensplit.models.int8 import CPU, SYMMETRIC, quantise
 from frankensplit.models.integer_graph import as_read, fold_normalisation, integer_graph
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
 from frankensplit.progress import track
+from frankensplit.training.derive import new_folder
+from frankensplit.training.pools import read_pictures
+from frankensplit.training.recipe import Source
 
 FRAMES = 12  # to calibrate on, and as many others to compare on
 Frames = Sequence[NDArray[np.uint8]]
@@ -82,6 +86,32 @@ def write_precisions(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> dic
         figures[name] = {"sha256": sha256_of(path), **_compare(codec, wanted, _symbols(path, frames[1::2]))}
     (folder / "precisions.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
+
+
+def export_precisions(bundle: Bundle, out: Path, data: str, data_root: Path) -> dict[str, dict[str, Any]]:
+    """Write a bundle again with its encoder in every precision; the codec's id and everything else stay.
+
+    Args:
+        bundle: the bundle.
+        out: folder of the new one, which may be the bundle's own.
+        data: training frames, as ``--data`` names them.
+        data_root: folder of the data sets.
+
+    Raises:
+        DataError: the data cannot be read, or are too few.
+    """
+    with new_folder(out) as partial:
+        shutil.copytree(bundle.path, partial, dirs_exist_ok=True)
+        pictures = spread(list(read_pictures(Source(data=data), data_root)), 2 * FRAMES)
+        figures = write_precisions(partial / "codec", pictures)
+        kept = ("name", "codec_id", "server")
+        write_manifest(partial, {key: bundle.manifest[key] for key in kept})
+    return figures
+
+
+def spread(pictures: Frames, count: int) -> list[NDArray[np.uint8]]:
+    """Return so many of the pictures, evenly spread."""
+    return [pictures[i * len(pictures) // count] for i in range(min(count, len(pictures)))]
 
 
 def _symbols(path: Path, frames: Frames) -> list[NDArray[np.int32]]:

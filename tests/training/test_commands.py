@@ -207,6 +207,19 @@ def test_the_encoder_is_there_in_every_precision(bundle_folder):
         assert np.mean(symbols != wanted) < 0.1 and np.abs(symbols - wanted).max() <= 2
 
 
+def test_a_bundle_gets_precisions_anew(bundle_folder, root, capsys):
+    out, data = root / "recalibrated", f"{root / 'data' / 'streets'}:train"
+    assert main(["export", str(bundle_folder), str(out), "--calibrate", data]) == 0
+    assert "int8-cpu: " in capsys.readouterr().out
+    before, after = Bundle.open(bundle_folder), Bundle.open(out)
+    assert after.codec.id == before.codec.id and after.codec.precisions == before.codec.precisions
+    names = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
+    changed = {
+        path.name for path in names if (out / path).read_bytes() != (bundle_folder / path).read_bytes()
+    }
+    assert changed <= {"manifest.json", "precisions.json", "encoder.int8.onnx", "encoder.int8-cpu.onnx"}
+
+
 def test_levels_are_added_to_a_finished_codec(bundle_folder, root):
     levels = {
         "init": str(bundle_folder),
