@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 BUNDLES = ("street", "street-nano")
 DATA = "street:val"
-PRECISIONS = ("fp32", "fp16", "int8", "int8-cpu")
+PRECISIONS = ("fp32", "fp16", "int8")
 PICTURES = {"webp_q80": ("webp", 80), "png": ("png", None), "jpeg_q90": ("jpeg", 90)}
 CAMERAS = ("480x360:rgb8", "640x480:bgr8", "640x480:jpeg")
 NODE_CAMERA = "640x480:rgb8"  # of the node that is watched
@@ -53,7 +53,7 @@ NOTES = (
 )
 ROW_NOTES = {
     "fp16": "emulated: on most CPUs ONNX Runtime computes in float32 and converts around it; fp16 is for GPUs",
-    "int8": "TensorRT's form, which ONNX Runtime computes in float32 on a CPU; there int8-cpu is meant to be used",
+    "int8": "the integer graph for CPUs (encoder.int8-cpu.onnx), not the one for TensorRT",
 }
 
 

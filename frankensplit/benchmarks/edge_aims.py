@@ -49,21 +49,19 @@ def _speedup(name: str) -> Callable[[Row], float | None]:
 
 
 def _int8(encoder: str) -> Callable[[Row], bool]:
-    """Take the encoder's rows in a CPU's int8, of raw frames that need no scaling."""
+    """Take the encoder's int8 rows of raw frames that need no scaling."""
     return lambda row: (
         row["encoder"] == encoder
-        and row["precision"] == "int8-cpu"
+        and row["precision"] == "int8"
         and row["size"] == NATURAL
         and row["input"] != "jpeg"
     )
 
 
 AIMS = (
+    Aim("frame to packet over WebP q80, S in int8, 480x360", 1.3, _key("over_webp_q80"), where=_int8("s")),
     Aim(
-        "frame to packet over WebP q80, S in int8-cpu, 480x360", 1.3, _key("over_webp_q80"), where=_int8("s")
-    ),
-    Aim(
-        "frame to packet over WebP q80, nano in int8-cpu, 480x360",
+        "frame to packet over WebP q80, nano in int8, 480x360",
         0.5,
         _key("over_webp_q80"),
         where=_int8("nano"),

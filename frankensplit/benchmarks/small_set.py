@@ -44,7 +44,7 @@ RIVALS = {"jpeg": (20, 40, 60, 80, 90), "webp": (14, 35, 60, 80, 90)}
 OPTIONS = Options(threads=1)
 WEBP_QUALITY = 80
 ENTROPY_CALLS = 10  # a third of a millisecond each: the best of some, or caches and neighbours decide
-INT8 = "int8-cpu"
+INT8 = "int8"
 CAMERA = (480, 640)  # height and width of a frame that has to be scaled
 RATIOS = {
     "time_frame_to_packet_over_webp_80": ("frame to packet", "webp"),

@@ -78,7 +78,7 @@ def row(**given) -> dict:
         "size": "480x360",
         "input": "rgb8",
         "encoder": "s",
-        "precision": "int8-cpu",
+        "precision": "int8",
         "over_webp_q80": 1.2,
         "coding_speedup": {"encode": 13.0, "decode": 9.0},
         "entropy_share": 0.02,
