@@ -71,7 +71,7 @@ class Fake:
     def error(self, *lines: str) -> None:
         """Log, as TensorRT does before it fails; only the first logger ever given is used."""
         for line in (*self.behaviour.says, *lines):
-            self.loggers[0].log(self.module.ILogger.Severity.ERROR, line)
+            self.loggers[0].log("ERROR", line)
 
     def refuses(self, name: str) -> bool:
         """Say whether a method is to fail."""
@@ -219,7 +219,6 @@ class Tensor(Body):
     def __init__(self, fake, value) -> None:
         super().__init__(fake)
         self.name = value.name
-        self.shape = tuple(side.dim_value or -1 for side in value.type.tensor_type.shape.dim)
 
 
 class OnnxParser(Body):
@@ -293,18 +292,11 @@ class BuilderConfig(Body):
         self.cache = cache
         return True
 
-    def get_timing_cache(self):
-        return self.cache
-
 
 class Content(Body):
     def __init__(self, fake, content) -> None:
         super().__init__(fake)
         self.content = content
-
-    @property
-    def nbytes(self):
-        return len(self.content)
 
     def serialize(self):
         return self.fake.wrap("IHostMemory", self.content)

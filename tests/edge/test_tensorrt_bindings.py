@@ -20,6 +20,7 @@ import pytest
 from real_bindings import compile_stubs, signatures
 
 from frankensplit.edge.tensorrt import cudart
+from frankensplit.edge.tensorrt.surface import CLASSES, ENUMS
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.places import CACHE
 
@@ -176,3 +177,15 @@ def test_a_missing_cuda_runtime_is_named(monkeypatch):
         RuntimeUnavailable, match=r"libno_cudart\.so: .*; libc\.so\.6 lacks cudaGetDeviceCount"
     ):
         cudart.load_library()
+
+
+def test_the_tables_hold_nothing_that_is_not_used():
+    folder = Path(cudart.__file__).parent
+    code = "\n".join(path.read_text() for path in folder.glob("*.py") if path.name != "surface.py")
+    names = [member for members in CLASSES.values() for member in members if member != "__init__"]
+    names += [one for members in ENUMS.values() for one in members]
+    names += [name for name, members in CLASSES.items() if "__init__" in members]
+    assert [name for name in names if f".{name}" not in code and f"def {name}" not in code] == []
+    assert [
+        name for name in cudart.SIGNATURES if code.count(f'"{name}"') < 2 and f".{name}(" not in code
+    ] == []

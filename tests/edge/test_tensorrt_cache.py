@@ -353,6 +353,18 @@ def test_an_engine_that_does_not_compute_its_reference_is_set_aside(fake, model,
     assert fake.cudart.held == {}
 
 
+def test_an_engine_that_does_not_load_for_want_of_memory_is_kept(fake, model, tmp_path):
+    (built,) = build(model, tmp_path)
+    fake.behaviour.refuses, fake.behaviour.says = {"deserialize_cuda_engine"}, ["CUDA: out of memory"]
+    with pytest.raises(RuntimeUnavailable, match="does not load the engine; memory ran short"):
+        open_tensorrt(model, tmp_path)
+    assert built.path.exists()
+    fake.behaviour.says = ["Magic tag does not match"]
+    with pytest.raises(RuntimeUnavailable, match=r"was set aside: .*Magic tag does not match"):
+        open_tensorrt(model, tmp_path)
+    assert not built.path.exists()
+
+
 def test_profiles():
     assert Profile.parse(str(Profile(384, 480, True))) == Profile(384, 480, True)
     assert [Profile.parse(text) for text in ("96x65", "x", "96x64-open", "1x1", "99999x32")] == [None] * 5

@@ -137,19 +137,27 @@ OPTIONAL = (
 ASKED = [name for name in SIGNATURES if "Error" not in name and name not in GIVEN_BACK]
 
 
-@pytest.mark.parametrize("integrated", [False, True])
+@pytest.fixture(scope="module", params=[False, True], ids=["discrete", "integrated"])
+def built(request, tmp_path_factory):
+    """An engine for tests that only open it: whether the GPU is integrated, the model, the folder."""
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch, integrated=request.param)
+        model = write_encoder(folder / "encoder.onnx")
+        build(model, folder)
+    return request.param, model, folder
+
+
 @pytest.mark.parametrize("after", range(4))
 @pytest.mark.parametrize("name", ASKED)
-def test_every_cuda_call_that_fails_is_named_and_leaks_nothing(
-    monkeypatch, model, tmp_path, name, after, integrated
-):
+def test_every_cuda_call_that_fails_is_named_and_leaks_nothing(monkeypatch, built, name, after):
+    integrated, model, folder = built
     fake = install(monkeypatch, integrated=integrated)
-    build(model, tmp_path)
     fake.cudart.fail(name, 2, after)
     before = fake.cudart.calls[name]
     runtime = None
     try:
-        runtime = open_tensorrt(model, tmp_path, zero_copy="on" if integrated else "off")
+        runtime = open_tensorrt(model, folder, zero_copy="on" if integrated else "off")
         for _ in range(4):
             np.testing.assert_array_equal(runtime(frame())[0], expected_symbols(frame()[0]))
     except RuntimeUnavailable as err:

@@ -14,7 +14,7 @@ from frankensplit.edge.tensorrt.build import FRAME
 from frankensplit.edge.tensorrt.contract import read_contract
 from frankensplit.edge.tensorrt.cudart import Cuda
 from frankensplit.edge.tensorrt.execute import Executor
-from frankensplit.edge.tensorrt.library import journal_of, make
+from frankensplit.edge.tensorrt.library import TensorRTError, journal_of, make
 from frankensplit.edge.tensorrt.profile import Profile
 from frankensplit.edge.tensorrt.reference import EngineWrong, Reference, synthetic_frame
 from frankensplit.errors import BundleError, RuntimeUnavailable
@@ -46,11 +46,13 @@ class Engine:
         self._runtime = make(self._journal, trt.Runtime)  # must outlive the engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise EngineWrong(f"TensorRT {trt.__version__} does not load the engine{self._journal.why()}")
+            # Without memory the best engine does not load, and is not to be thrown away.
+            kind = TensorRTError if self._journal.memory_ran_short else EngineWrong
+            raise kind(f"TensorRT {trt.__version__} does not load the engine{self._journal.why()}")
         self.contract = read_contract(trt, self._engine)
         _check_profile(self._engine, profile)
         self.profile = profile
-        self._executor = self._open(cuda, *mapped) if len(mapped) == 1 else self._fastest(cuda, mapped)
+        self._executor = self._open(cuda, mapped[0] if len(mapped) == 1 else self._faster(cuda, mapped))
 
     def __call__(self, frame: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.int32]:
         """Return a frame's symbols; see :class:`frankensplit.edge.runtimes.Runtime`."""
@@ -79,25 +81,28 @@ class Engine:
     def _open(self, cuda: Cuda, mapped: bool) -> Executor:
         return Executor(cuda, self._engine, self.contract, self.profile, mapped=mapped, journal=self._journal)
 
-    def _fastest(self, cuda: Cuda, memories: list[bool]) -> Executor:
-        """Time each kind of memory; one that fails where another works is passed over."""
+    def _faster(self, cuda: Cuda, memories: list[bool]) -> bool:
+        """Time each kind of memory, one after the other; one that fails where another works is passed over."""
         frame = synthetic_frame(self.profile.height, self.profile.width)
-        timed: list[tuple[float, Executor]] = []
-        problem: RuntimeUnavailable | None = None
+        timed: dict[bool, float] = {}
+        problems: list[RuntimeUnavailable] = []
         for mapped in memories:
             try:
-                executor = self._open(cuda, mapped)
-                timed.append((_seconds(executor, frame), executor))
+                timed[mapped] = self._time(cuda, mapped, frame)
             except RuntimeUnavailable as err:  # noqa: PERF203
-                problem = err
+                problems.append(err.with_traceback(None))  # which would keep what it was raised in
         if not timed:
-            assert problem is not None
-            raise problem
-        (seconds, fastest), *others = sorted(timed, key=lambda one: one[0])
-        for _, other in others:
-            other.close()
-        _log.info("frames are %s, %.2f ms each", "mapped" if fastest.mapped else "copied", 1e3 * seconds)
+            raise problems[0]
+        fastest = min(timed, key=lambda mapped: timed[mapped])
+        _log.info("frames are %s, %.2f ms each", "mapped" if fastest else "copied", 1e3 * timed[fastest])
         return fastest
+
+    def _time(self, cuda: Cuda, mapped: bool, frame: NDArray[np.uint8]) -> float:
+        executor = self._open(cuda, mapped)
+        try:
+            return _seconds(executor, frame)
+        finally:
+            executor.close()
 
 
 def _memories(cuda: Cuda, zero_copy: str) -> list[bool]:

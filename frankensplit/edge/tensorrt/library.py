@@ -63,6 +63,11 @@ class Journal:
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.logger = _logger(trt, self._lines)
 
+    @property
+    def memory_ran_short(self) -> bool:
+        """Whether a kept line says so."""
+        return any(map(_is_about_memory, self._lines))
+
     def why(self) -> str:
         """Return the kept lines as the end of an error's text, and forget them."""
         lines = list(self._lines)
@@ -101,9 +106,13 @@ def _known_reason(lines: list[str]) -> str:
     for line in lines:
         if match := re.search(r"Target GPU SM (\d+) is not supported", line):
             return f"; this TensorRT has no code for this GPU (SM {match[1]}), install the release of this JetPack"
-        if "Device memory is insufficient" in line or "out of memory" in line.lower():
+        if _is_about_memory(line):
             return "; memory ran short, close other programs"
     return ""
+
+
+def _is_about_memory(line: str) -> bool:
+    return "Device memory is insufficient" in line or "out of memory" in line.lower()
 
 
 def make(journal: Journal, kind: Any, *arguments: Any) -> Any:

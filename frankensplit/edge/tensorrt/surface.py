@@ -56,7 +56,7 @@ CLASSES: dict[str, dict[str, Method | Property]] = {
         "num_inputs": _READ,
         "get_input": _call("index"),
     },
-    "ITensor": {"name": _READ, "shape": _READ},
+    "ITensor": {"name": _READ},
     "OnnxParser": {
         "__init__": _call("network", "logger"),
         "parse": _call("model", path=None),
@@ -70,12 +70,11 @@ CLASSES: dict[str, dict[str, Method | Property]] = {
         "add_optimization_profile": _call("profile"),
         "create_timing_cache": _call("serialized_timing_cache"),
         "set_timing_cache": _call("cache", "ignore_mismatch"),
-        "get_timing_cache": _call(),
         "progress_monitor": _WRITTEN,
     },
     "IOptimizationProfile": {"set_shape": _call("input", "min", "opt", "max")},
     "ITimingCache": {"serialize": _call()},
-    "IHostMemory": {"nbytes": _READ},
+    "IHostMemory": {},  # has the buffer protocol
     "Runtime": {"__init__": _LOGGED, "deserialize_cuda_engine": _call("serialized_engine")},
     "ICudaEngine": {
         "num_io_tensors": _READ,
@@ -95,7 +94,7 @@ CLASSES: dict[str, dict[str, Method | Property]] = {
 }
 
 ENUMS: dict[str, tuple[str, ...]] = {  # by name only: their integers moved between 10 and 11
-    "ILogger.Severity": ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"),
+    "ILogger.Severity": ("WARNING", "INFO", "VERBOSE"),
     "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
     "MemoryPoolType": ("WORKSPACE",),
     "BuilderFlag": ("TF32",),
