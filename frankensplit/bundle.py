@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.codec import rans
+from frankensplit.codec.context import Contexts
 from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
@@ -47,13 +48,12 @@ CODEC_KEYS = {
     "channels",
     "encoder",
 }
-OPTIONAL_CODEC_KEYS = {"levels"}
+OPTIONAL_CODEC_KEYS = {"contexts_sha256", "levels"}
 LEVEL_KEYS = {"step", "tables_sha256"}
-OPTIONAL_LEVEL_KEYS: set[str] = set()
+OPTIONAL_LEVEL_KEYS = {"contexts_sha256"}
 MIN_STEP, MAX_STEP = 1e-6, 1e6  # a step and its inverse are float32 on the way
 MAX_LEVELS = 256  # a packet has a byte for the level
 FP32 = "fp32"
-FOR_CPUS = "-cpu"  # ends the name of an encoder that runtimes on CPUs take in place of the one without it
 PRECISION_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -88,7 +88,7 @@ class Level:
 
     step: float
     tables: Tables
-    contexts: None = None
+    contexts: Contexts | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Codec:
     def pack(
         self, symbols: NDArray[np.int32], source_height: int, source_width: int, level: int = 0
     ) -> bytes:
-        """Code int32 symbols ``(C, h, w)`` of a quality level into one self-contained packet.
+        """Code int32 symbols ``(C, h, w)`` of a quality level into one self-contained packet, the smallest there is.
 
         Raises:
             SymbolError: the shape does not belong to an image of this size, a symbol is out of range, or the codec has
@@ -209,7 +209,8 @@ class Codec:
             raise SymbolError(
                 f"latent has shape {symbols.shape}, an image of {source_width}x{source_height} is coded as {expected}"
             )
-        payload = rans.encode(symbols, self.levels[level].tables)
+        coded_with = self.levels[level]
+        payload, context_coded = rans.encode_smaller(symbols, coded_with.tables, coded_with.contexts)
         packet = Packet(
             level=level,
             codec_id=self.id,
@@ -217,6 +218,7 @@ class Codec:
             source_width=source_width,
             shape=expected,
             payload=payload,
+            context_coded=context_coded,
         )
         return packet.to_bytes()
 
@@ -245,7 +247,18 @@ class Codec:
                 f"packet declares a latent of {packet.shape}, a {packet.source_width}x{packet.source_height} image "
                 f"is coded as {expected}"
             )
-        return rans.decode(packet.payload, packet.shape, self.levels[packet.level].tables), packet
+        return self._decode(packet), packet
+
+    def _decode(self, packet: Packet) -> NDArray[np.int32]:
+        level = self.levels[packet.level]
+        if not packet.context_coded:
+            return rans.decode(packet.payload, packet.shape, level.tables)
+        if level.contexts is None:
+            raise PacketError(
+                f"packet is context-coded, level {packet.level} of codec {self.id_hex} has no contexts; it is forged, "
+                "drop it"
+            )
+        return rans.decode_in_context(packet.payload, packet.shape, level.contexts)
 
     @property
     def _levels_there_are(self) -> str:
@@ -407,7 +420,13 @@ def _open_level(path: Path, number: int, entry: dict[str, Any], channels: int) -
     _check_hash(tables_file, entry["tables_sha256"])
     tables = Tables.load(tables_file)
     _check_channels(tables_file, tables.channels, channels)
-    return Level(float(entry["step"]), tables)
+    if "contexts_sha256" not in entry:
+        return Level(float(entry["step"]), tables)
+    contexts_file = path / level_file("contexts", number)
+    _check_hash(contexts_file, entry["contexts_sha256"])
+    contexts = Contexts.load(contexts_file)
+    _check_channels(contexts_file, contexts.channels, channels)
+    return Level(float(entry["step"]), tables, contexts)
 
 
 def _check_channels(file: Path, found: int, expected: int) -> None:
@@ -425,4 +444,4 @@ def _check_precisions(path: Path) -> list[str]:
         if not PRECISION_NAME.fullmatch(name) or name == FP32 or not isinstance(entry, dict):
             raise BundleError(f"{file} has {name!r}, expected names such as int8, each with an object")
         _check_hash(path / f"encoder.{name}.onnx", entry.get("sha256"))
-    return [name for name in entries if not name.endswith(FOR_CPUS)]
+    return list(entries)

@@ -21,6 +21,18 @@ first, so that the decoder meets them from first to last.
 **Bytes.** Little-endian 32-bit words: low half of the final state, high half, then the words that the encoder
 shed, newest first. No header, count or padding. A decoder must end in the state ``LOWER`` with no word left.
 An empty latent is the two words of ``LOWER``. These are the bytes of CompressAI's ``encode_with_indexes``.
+
+**Contexts.** The tables of a context-coded latent are shared by all channels, and each symbol chooses one. With
+``m = min(abs(symbol), 15)``, and 0 for symbols outside the plane:
+
+* ``near`` of a symbol is ``2 * m(left) + 2 * m(above) + m(above left) + m(above right)`` in its own channel;
+* ``activity`` is ``2 * e(here) + e(left) + e(right) + e(above) + e(below)``, where ``e`` is at each place the sum of
+  ``m`` over all earlier channels;
+* its class is the number of ``near_limits`` not above ``near``, times one more than the activity limits of a channel,
+  plus the number of its channel's ``activity_limits`` not above ``activity``;
+* its table is ``map[channel, class]``.
+
+All of this is known before the symbol is decoded. Order, items and bytes are as above.
 """
 
 from __future__ import annotations
@@ -38,8 +50,13 @@ SLOT_BITS = 16
 DIGIT_BITS = 4
 MAX_DIGITS = 7
 OUTLIER_LIMIT = 1 << (DIGIT_BITS * MAX_DIGITS - 1)
+MAX_MAGNITUDE = 15
+NEARS = 6 * MAX_MAGNITUDE + 1
+MAX_CLASSES = 256
+MAX_SHARED = 16
 
 Ints = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
 
 
 class _Encoder:
@@ -112,21 +129,47 @@ def _pop_outlier(decoder: _Decoder, top: int, place: str) -> int:
     return -(raw >> 1) - 1 if raw & 1 else (raw >> 1) + top
 
 
+class _Row:
+    """A row of the tables: ``edges`` of its slots, the last slot ``top``, and the symbol of its first."""
+
+    def __init__(self, cdf: Ints, size: int, offset: int) -> None:
+        self.edges, self.top, self.offset = cdf[:size].tolist(), size - 2, offset
+
+    def push(self, encoder: _Encoder, symbol: int, channel: int) -> None:
+        value = slot = symbol - self.offset
+        if not 0 <= value < self.top:
+            if not -OUTLIER_LIMIT <= value < self.top + OUTLIER_LIMIT:
+                low, high = self.offset - OUTLIER_LIMIT, self.offset + self.top + OUTLIER_LIMIT - 1
+                raise ValueError(f"symbol {symbol} of channel {channel} is not in {low} to {high}")
+            for digit in reversed(_outlier_digits(value, self.top)):
+                encoder.push(digit, 1, DIGIT_BITS)
+            slot = self.top
+        encoder.push(self.edges[slot], self.edges[slot + 1] - self.edges[slot], SLOT_BITS)
+
+    def pop(self, decoder: _Decoder, place: str) -> int:
+        value = bisect_right(self.edges, decoder.state & 0xFFFF) - 1
+        if not decoder.pop(self.edges[value], self.edges[value + 1] - self.edges[value], SLOT_BITS):
+            raise ValueError(f"payload ends within {place}")
+        return (_pop_outlier(decoder, self.top, place) if value == self.top else value) + self.offset
+
+
+def _rows(cdf: Ints, sizes: Ints, offsets: Ints) -> list[_Row]:
+    return [_Row(*row) for row in zip(cdf, sizes.tolist(), offsets.tolist(), strict=True)]
+
+
+def _check_end(decoder: _Decoder) -> None:
+    if decoder.words:
+        raise ValueError(f"payload goes on for {len(decoder.words)} words after the last symbol")
+    if decoder.state != LOWER:
+        raise ValueError("payload ends in a wrong state")
+
+
 def encode(symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints) -> bytes:
     """Encode ``symbols`` (C, H, W), one row of valid tables a channel; ValueError if one is out of range."""
     encoder = _Encoder()
-    for channel in reversed(range(len(sizes))):
-        row, top, offset = cdf[channel].tolist(), int(sizes[channel]) - 2, int(offsets[channel])
+    for channel, row in reversed(list(enumerate(_rows(cdf, sizes, offsets)))):
         for symbol in reversed(symbols[channel].ravel().tolist()):
-            value = slot = symbol - offset
-            if not 0 <= value < top:
-                if not -OUTLIER_LIMIT <= value < top + OUTLIER_LIMIT:
-                    low, high = offset - OUTLIER_LIMIT, offset + top + OUTLIER_LIMIT - 1
-                    raise ValueError(f"symbol {symbol} of channel {channel} is not in {low} to {high}")
-                for digit in reversed(_outlier_digits(value, top)):
-                    encoder.push(digit, 1, DIGIT_BITS)
-                slot = top
-            encoder.push(row[slot], row[slot + 1] - row[slot], SLOT_BITS)
+            row.push(encoder, symbol, channel)
     return encoder.finish()
 
 
@@ -134,17 +177,88 @@ def decode(payload: bytes, symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints)
     """Fill ``symbols`` (C, H, W) from ``payload``; ValueError if no encoder made it with these tables."""
     decoder = _Decoder(payload)
     flat, plane_size = symbols.reshape(-1), symbols.size // len(sizes)
-    for channel, offset in enumerate(offsets.tolist()):
-        row = cdf[channel, : sizes[channel]].tolist()
-        top = len(row) - 2
+    for channel, row in enumerate(_rows(cdf, sizes, offsets)):
         for i in range(channel * plane_size, (channel + 1) * plane_size):
-            value = bisect_right(row, decoder.state & 0xFFFF) - 1
-            if not decoder.pop(row[value], row[value + 1] - row[value], SLOT_BITS):
-                raise ValueError(f"payload ends within symbol {i} of {flat.size}")
-            if value == top:
-                value = _pop_outlier(decoder, top, f"symbol {i} of {flat.size}")
-            flat[i] = value + offset
-    if decoder.words:
-        raise ValueError(f"payload goes on for {len(decoder.words)} words after the last symbol")
-    if decoder.state != LOWER:
-        raise ValueError("payload ends in a wrong state")
+            flat[i] = row.pop(decoder, f"symbol {i} of {flat.size}")
+    _check_end(decoder)
+
+
+class _Scene:
+    """Magnitudes of the channel at hand and activity of those before it, each with a border of zeros."""
+
+    def __init__(
+        self, height: int, width: int, map_: Bytes, near_limits: Ints, activity_limits: Ints
+    ) -> None:
+        self.magnitudes = np.zeros((height + 2, width + 2), np.int64)
+        self.activity = np.zeros((height + 2, width + 2), np.int64)
+        self.map, self.near_limits, self.activity_limits = map_, near_limits, activity_limits
+
+    def table(self, channel: int, y: int, x: int) -> int:
+        """Choose the table of the symbol at (y, x), counted from 1; only what comes before it is looked at."""
+        m, e = self.magnitudes, self.activity
+        near = 2 * m[y, x - 1] + 2 * m[y - 1, x] + m[y - 1, x - 1] + m[y - 1, x + 1]
+        activity = 2 * e[y, x] + e[y, x - 1] + e[y, x + 1] + e[y - 1, x] + e[y + 1, x]
+        limits = self.activity_limits[channel]
+        near_class = int((self.near_limits <= near).sum())
+        return int(self.map[channel, near_class * (len(limits) + 1) + int((limits <= activity).sum())])
+
+    def end_channel(self) -> None:
+        self.activity += self.magnitudes
+        self.magnitudes[:] = 0
+
+
+def encode_in_context(
+    symbols: Ints,
+    shape: tuple[int, int, int],
+    cdf: Ints,
+    sizes: Ints,
+    offsets: Ints,
+    map_: Bytes,
+    near_limits: Ints,
+    activity_limits: Ints,
+) -> bytes:
+    """Encode ``symbols`` of ``shape`` with shared tables; ValueError if one is out of range."""
+    channels, height, width = shape
+    rows, chosen = _rows(cdf, sizes, offsets), []
+    scene = _Scene(height, width, map_, near_limits, activity_limits)
+    for channel in range(channels):
+        scene.magnitudes[1:-1, 1:-1] = np.minimum(np.abs(symbols[channel].astype(np.int64)), MAX_MAGNITUDE)
+        chosen += [scene.table(channel, y + 1, x + 1) for y in range(height) for x in range(width)]
+        scene.end_channel()
+    encoder = _Encoder()
+    for i, (symbol, table) in reversed(list(enumerate(zip(symbols.ravel().tolist(), chosen, strict=True)))):
+        rows[table].push(encoder, symbol, i // (height * width))
+    return encoder.finish()
+
+
+def decode_in_context(
+    payload: bytes,
+    symbols: Ints,
+    shape: tuple[int, int, int],
+    cdf: Ints,
+    sizes: Ints,
+    offsets: Ints,
+    map_: Bytes,
+    near_limits: Ints,
+    activity_limits: Ints,
+) -> None:
+    """Fill ``symbols`` of ``shape`` from ``payload``; ValueError if no encoder made it with these contexts."""
+    decoder, rows = _Decoder(payload), _rows(cdf, sizes, offsets)
+    channels, height, width = shape
+    scene = _Scene(height, width, map_, near_limits, activity_limits)
+    for channel in range(channels):
+        for y, x in np.ndindex(height, width):
+            place = f"symbol {(channel * height + y) * width + x} of {symbols.size}"
+            symbol = rows[scene.table(channel, y + 1, x + 1)].pop(decoder, place)
+            symbols[channel, y, x] = symbol
+            scene.magnitudes[y + 1, x + 1] = min(abs(symbol), MAX_MAGNITUDE)
+        scene.end_channel()
+    _check_end(decoder)
+
+
+def cost(symbols: Ints, slot_costs: Ints, sizes: Ints, offsets: Ints) -> int:
+    """Add up what the slots of ``symbols`` (C, H, W) cost."""
+    value = symbols.reshape(len(sizes), -1).astype(np.int64) - offsets[:, None]
+    top = sizes[:, None] - 2
+    slots = np.where((value >= 0) & (value < top), value, top)
+    return int(np.take_along_axis(slot_costs.astype(np.int64), slots, axis=1).sum())

@@ -45,7 +45,7 @@ class Packet:
         shape: ``(C, H, W)`` of the latent, each 1 to 65535. Declared, not proved: check it against the codec
             before anything is allocated.
         payload: rANS stream.
-        context_coded: reserved by the format; refused, since no coder for it exists yet.
+        context_coded: the payload was made with the codec's contexts, not with its tables.
 
     Raises:
         PacketError: a value out of range.
@@ -60,10 +60,6 @@ class Packet:
     context_coded: bool = False
 
     def __post_init__(self) -> None:
-        if self.context_coded:
-            raise PacketError(
-                "payload is context-coded, unknown to this version; install a newer frankensplit"
-            )
         if not 0 <= self.level <= 255:
             raise PacketError(f"level is {self.level}, expected 0 to 255")
         if len(self.codec_id) != 8:
@@ -80,7 +76,8 @@ class Packet:
 
     def to_bytes(self) -> bytes:
         """Give the packet's bytes, ``HEADER_BYTES`` longer than the payload."""
-        checked = CHECKED.pack(MAGIC, 0, self.level, self.codec_id, *self._sizes, len(self.payload))
+        flags = CONTEXT_CODED if self.context_coded else 0
+        checked = CHECKED.pack(MAGIC, flags, self.level, self.codec_id, *self._sizes, len(self.payload))
         return b"".join([checked, CHECKSUM.pack(zlib.crc32(self.payload, zlib.crc32(checked))), self.payload])
 
     @classmethod

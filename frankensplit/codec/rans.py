@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.codec.tables import Tables
+from frankensplit.codec.context import Contexts
+from frankensplit.codec.tables import COST_UNIT, Tables
 from frankensplit.errors import PacketError, SymbolError
 
 try:
@@ -34,17 +35,65 @@ def encode(symbols: NDArray[np.int32], tables: Tables) -> bytes:
     Raises:
         SymbolError: other dtype or shape, or a symbol farther than 2**27 outside its table.
     """
-    if symbols.dtype != np.int32 or symbols.ndim != 3 or len(symbols) != tables.channels:
-        raise SymbolError(
-            f"symbols are {symbols.dtype} {symbols.shape}, expected int32 ({tables.channels}, H, W); "
-            "quantise the latent and use the tables of its own codec"
-        )
+    _check_symbols(symbols, tables.channels)
     try:
-        return _coder.encode(
-            np.require(symbols, requirements=["C", "A"]), tables.cdf, tables.sizes, tables.offsets
-        )
+        return _coder.encode(_plain(symbols), tables.cdf, tables.sizes, tables.offsets)
     except ValueError as error:
         raise SymbolError(f"{error}; check that encoder and tables belong together") from None
+
+
+def encode_in_context(symbols: NDArray[np.int32], contexts: Contexts) -> bytes:
+    """Encode a latent with tables chosen by what was coded before; see ``_rans_twin.py``.
+
+    Args:
+        symbols: int32 ``(C, H, W)`` with as many channels as the contexts.
+        contexts: the codec's, of the latent's quality level.
+
+    Returns:
+        A payload of 8 bytes or more, a multiple of 4; its bytes equal those of CompressAI's ``encode_with_indexes``
+        when it is told the table of each symbol.
+
+    Raises:
+        SymbolError: other dtype or shape, or a symbol farther than 2**27 outside its table.
+    """
+    _check_symbols(symbols, contexts.channels)
+    try:
+        return _coder.encode_in_context(_plain(symbols), symbols.shape, *_arguments(contexts))
+    except ValueError as error:
+        raise SymbolError(f"{error}; check that encoder and contexts belong together") from None
+
+
+def encode_smaller(
+    symbols: NDArray[np.int32], tables: Tables, contexts: Contexts | None
+) -> tuple[bytes, bool]:
+    """Encode a latent with contexts where that is smaller, else with the tables.
+
+    The payload of the tables is made only where a bound of its size, an eighth of the work, does not already tell.
+
+    Returns:
+        The payload, and whether it is context-coded.
+
+    Raises:
+        SymbolError: other dtype or shape, or a symbol farther than 2**27 outside its table.
+    """
+    if contexts is None:
+        return encode(symbols, tables), False
+    try:
+        payload = encode_in_context(symbols, contexts)
+    except SymbolError:
+        return encode(
+            symbols, tables
+        ), False  # which tells what is wrong, if it is more than the contexts' range
+    if len(payload) < least_bytes(symbols, tables):
+        return payload, True
+    without = encode(symbols, tables)
+    return (payload, True) if len(payload) < len(without) else (without, False)
+
+
+def least_bytes(symbols: NDArray[np.int32], tables: Tables) -> int:
+    """Bound from below the bytes that ``encode`` would give for int32 ``(C, H, W)`` symbols."""
+    least = _coder.cost(_plain(symbols), tables.slot_costs, tables.sizes, tables.offsets)
+    return least // (8 * COST_UNIT)
 
 
 def decode(
@@ -67,17 +116,61 @@ def decode(
     Raises:
         PacketError: the payload was not made from this shape with these tables, or the shape is refused.
     """
-    if len(shape) != 3 or min(shape) < 0 or shape[0] != tables.channels or prod(shape) > max_symbols:
-        raise PacketError(
-            f"latent {shape} is refused, expected ({tables.channels}, H, W), at most {max_symbols} in all; "
-            "check that the packet comes from this codec"
-        )
+    _check_shape(shape, tables.channels, max_symbols)
     symbols = np.empty(shape, np.int32)
     try:
         _coder.decode(bytes(memoryview(payload)), symbols, tables.cdf, tables.sizes, tables.offsets)
     except ValueError as error:
         raise PacketError(f"{error}; it is damaged or was made with other tables, drop it") from None
     return symbols
+
+
+def decode_in_context(
+    payload: bytes | bytearray | memoryview,
+    shape: tuple[int, int, int],
+    contexts: Contexts,
+    max_symbols: int = MAX_SYMBOLS,
+) -> NDArray[np.int32]:
+    """Decode what :func:`encode_in_context` gave; arguments, bounds and errors are those of :func:`decode`."""
+    _check_shape(shape, contexts.channels, max_symbols)
+    symbols = np.empty(shape, np.int32)
+    try:
+        _coder.decode_in_context(bytes(memoryview(payload)), symbols, shape, *_arguments(contexts))
+    except ValueError as error:
+        raise PacketError(f"{error}; it is damaged or was made with other contexts, drop it") from None
+    return symbols
+
+
+def _plain(symbols: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.require(symbols, requirements=["C", "A"])
+
+
+def _arguments(contexts: Contexts) -> tuple[NDArray[Any], ...]:
+    tables = contexts.tables
+    return (
+        tables.cdf,
+        tables.sizes,
+        tables.offsets,
+        contexts.map,
+        contexts.near_limits,
+        contexts.activity_limits,
+    )
+
+
+def _check_symbols(symbols: NDArray[np.int32], channels: int) -> None:
+    if symbols.dtype != np.int32 or symbols.ndim != 3 or len(symbols) != channels:
+        raise SymbolError(
+            f"symbols are {symbols.dtype} {symbols.shape}, expected int32 ({channels}, H, W); "
+            "quantise the latent and use the tables of its own codec"
+        )
+
+
+def _check_shape(shape: tuple[int, int, int], channels: int, max_symbols: int) -> None:
+    if len(shape) != 3 or min(shape) < 0 or shape[0] != channels or prod(shape) > max_symbols:
+        raise PacketError(
+            f"latent {shape} is refused, expected ({channels}, H, W), at most {max_symbols} in all; "
+            "check that the packet comes from this codec"
+        )
 
 
 def quantise(latent: NDArray[Any]) -> NDArray[np.int32]:

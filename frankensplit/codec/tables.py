@@ -6,9 +6,11 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +20,7 @@ from frankensplit.errors import SymbolError, TablesError
 
 TOTAL = 1 << SLOT_BITS
 MAX_CHANNELS = 65535
+COST_UNIT = 1 << 12
 INT32 = np.iinfo(np.int32)
 
 Ints = NDArray[np.int32]
@@ -107,15 +110,7 @@ class Tables:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an ``.npz``: same tables, same bytes (no time stamps, no compression)."""
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for field in fields(self):
-                member = zipfile.ZipInfo(f"{field.name}.npy")
-                member.create_system = 3  # else the bytes would name the system that wrote them
-                content = io.BytesIO()
-                np.lib.format.write_array(content, getattr(self, field.name), (1, 0), allow_pickle=False)
-                archive.writestr(member, content.getvalue())
-        Path(path).write_bytes(buffer.getvalue())
+        write_arrays(path, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tables:
@@ -124,11 +119,16 @@ class Tables:
         Raises:
             TablesError: no such file, damaged, pickled, other arrays than the three, or broken rules.
         """
-        arrays = _read_arrays(path)
-        names = {field.name for field in fields(cls)}
-        if set(arrays) != names:
-            raise TablesError(f"{path} holds {sorted(arrays)}, not {sorted(names)}; export the codec again")
-        return cls(**arrays)
+        return cls(**read_arrays(path, [field.name for field in fields(cls)]))
+
+    @cached_property
+    def slot_costs(self) -> Ints:
+        """Bits of each slot rounded down to ``1 / COST_UNIT``, int32 ``(C, W)``; a sentinel with its digit count."""
+        widths = np.diff(self.cdf, axis=1, append=0)
+        costs = np.asarray(COST_UNIT * (SLOT_BITS - np.log2(np.maximum(widths, 1))), np.int32)
+        costs[np.arange(self.channels), self.sizes - 2] += COST_UNIT * DIGIT_BITS
+        costs.flags.writeable = False
+        return costs
 
 
 def pmf_to_quantized_cdf(pmf: ArrayLike) -> Ints:
@@ -229,9 +229,30 @@ def _check_offsets(sizes: Ints, offsets: Ints) -> None:
     _refuse((low < INT32.min) | (high > INT32.max), "has an offset that lets outliers leave int32")
 
 
-def _read_arrays(path: str | os.PathLike[str]) -> dict[str, Ints]:
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an ``.npz`` whose bytes depend on nothing but the arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.create_system = 3  # else the bytes would name the system that wrote them
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
+            archive.writestr(member, content.getvalue())
+    Path(path).write_bytes(buffer.getvalue())
+
+
+def read_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read just these arrays from an ``.npz``.
+
+    Raises:
+        TablesError: no such file, damaged, pickled, or other arrays than these.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged files
         raise TablesError(f"cannot read tables from {path}: {error}; export the codec again") from error
+    if set(arrays) != set(names):
+        raise TablesError(f"{path} holds {sorted(arrays)}, not {sorted(names)}; export the codec again")
+    return arrays

@@ -19,7 +19,8 @@ ACTIVITIES = 8  # classes of activity a channel
 PRIOR = 8.0  # symbols' worth of trust in the channel's own frequencies, for classes that are rarely met
 FLOOR = 0.02  # of a symbol: what a table gives to symbols that its classes never had
 MARGIN = 2  # symbols beyond the range seen in training that the tables still cover
-ROUNDS = 40  # of the clustering, which rarely needs half of them
+GROUPS = 128  # that classes are clustered into before these are merged into few tables
+ROUNDS = 40  # of each clustering
 DEAD_BITS = 4.0  # a channel that contexts save less a frame has one table for all its classes: faster to code
 
 Counts = NDArray[np.float64]
@@ -47,16 +48,17 @@ def fit_contexts(frames: Sequence[Ints], tables: int = MAX_SHARED) -> Contexts:
     Raises:
         TablesError: no latents, or other numbers of channels.
     """
-    if not frames or len({len(symbols) for symbols in frames}) != 1 or not 1 <= tables <= MAX_SHARED:
+    channels = sorted({len(symbols) for symbols in frames})
+    if len(channels) != 1 or not 1 <= tables <= MAX_SHARED:
         raise TablesError(
-            f"{len(frames)} latents of {sorted({len(s) for s in frames})} channels for {tables} tables, expected one or "
-            f"more of one number of channels and 1 to {MAX_SHARED} tables"
+            f"{len(frames)} latents of {channels} channels for {tables} tables, expected one or more, of one number of "
+            f"channels, and 1 to {MAX_SHARED} tables"
         )
     near_limits = np.array(NEAR_LIMITS, np.int32)
     activity_limits = _activity_limits(frames)
     seen = _count(frames, near_limits, activity_limits)
     chosen, counts = _cluster(seen, tables)
-    shared = Tables.from_counts([(seen.low, FLOOR * table.sum() / 65536 + table) for table in counts])
+    shared = Tables.from_counts([(seen.low, table) for table in counts])
     return Contexts(shared, chosen.astype(np.uint8), near_limits, activity_limits)
 
 
@@ -122,32 +124,63 @@ def _cluster(seen: _Seen, tables: int) -> tuple[NDArray[np.int64], Counts]:
     counts = seen.counts + prior
     counts[quiet] = of_channel[quiet] / classes
     rows = counts.reshape(-1, width)
-    chosen = _start(rows, tables)
-    for _ in range(ROUNDS):
-        costs = _bits(_sums(rows, chosen, tables))
-        again = np.argmin(rows @ costs.T, axis=1)
-        if (again == chosen).all():
-            break
-        chosen = again
+    chosen = _settle(rows, _start(rows, GROUPS), GROUPS)
+    chosen = _settle(rows, _merge(_sums(rows, chosen, GROUPS), tables)[chosen], tables)
     used, chosen = np.unique(chosen, return_inverse=True)
-    sums = _sums(seen.counts.reshape(-1, width), chosen, len(used))
-    return chosen.reshape(channels, classes), sums
+    return chosen.reshape(channels, classes), _sums(rows, chosen, len(used))
 
 
 def _gain(counts: Counts, of_channel: Counts) -> Counts:
     """Bits that tables of its own for each class would save a channel."""
-    apart = np.sum(counts * _bits(counts), axis=(1, 2))
-    return np.asarray(np.sum(counts * _bits(of_channel), axis=(1, 2)) - apart, np.float64)
+    return np.asarray(
+        np.sum(counts * _bits(of_channel), axis=(1, 2)) - _length(counts).sum(axis=1), np.float64
+    )
 
 
 def _start(rows: Counts, tables: int) -> NDArray[np.int64]:
     """Group the rows by their entropy, so that each group holds about as many bits as another."""
-    entropy = np.sum(rows * _bits(rows), axis=1) / rows.sum(axis=1)
+    entropy = _length(rows) / rows.sum(axis=1)
     order = np.argsort(entropy, kind="stable")
     bits = np.cumsum((entropy * rows.sum(axis=1))[order])
     groups = np.empty(len(rows), np.int64)
     groups[order] = np.minimum((bits / bits[-1] * tables).astype(np.int64), tables - 1) if bits[-1] > 0 else 0
     return groups
+
+
+def _settle(rows: Counts, chosen: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """Move each row to the group whose table codes it in the fewest bits, until none moves."""
+    for _ in range(ROUNDS):
+        again = np.argmin(rows @ _bits(_sums(rows, chosen, groups)).T, axis=1)
+        if (again == chosen).all():
+            break
+        chosen = again
+    return chosen
+
+
+def _merge(sums: Counts, tables: int) -> NDArray[np.int64]:
+    """Merge the two groups that lose the fewest bits by it, until so many are left; give what became of each."""
+    became, gone = np.arange(len(sums)), np.zeros(len(sums), bool)
+    losses = np.array([_losses(sums, one) for one in range(len(sums))])
+    for _ in range(len(sums) - tables):
+        kept, lost = divmod(int(np.argmin(losses)), len(sums))
+        sums[kept] += sums[lost]
+        became[became == lost] = kept
+        gone[lost] = True
+        losses[kept] = losses[:, kept] = np.where(gone, np.inf, _losses(sums, kept))
+        losses[lost] = losses[:, lost] = np.inf
+    return np.unique(became, return_inverse=True)[1]
+
+
+def _losses(sums: Counts, one: int) -> Counts:
+    """Bits lost by merging one group with each other."""
+    losses = _length(sums + sums[one]) - _length(sums) - _length(sums[one])
+    losses[one] = np.inf
+    return losses
+
+
+def _length(counts: Counts) -> Counts:
+    """Bits of all symbols in tables of their own counts (last axis)."""
+    return np.asarray(np.sum(counts * _bits(counts), axis=-1), np.float64)
 
 
 def _sums(rows: Counts, chosen: NDArray[np.int64], tables: int) -> Counts:
