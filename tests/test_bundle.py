@@ -14,6 +14,7 @@ from tiny_codec import CHANNELS, open_codec, write_codec
 from frankensplit.bundle import Bundle, Codec, find_bundle, level_file, sha256_of, write_manifest
 from frankensplit.codec import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
+from frankensplit.training.contexts import fit_contexts
 
 SYMBOLS = np.random.default_rng(0).integers(0, 128, (3, 48, 60), np.int32)
 
@@ -118,6 +119,52 @@ def test_wrong_levels_are_refused(tmp_path, levels):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"levels": levels}))
     with pytest.raises(BundleError, match=r"level|tables\.1\.npz"):
         Codec.open(tmp_path / "codec")
+
+
+def add_contexts(folder, frames, level=0):
+    """Give a level of a codec contexts, fitted to frames."""
+    manifest = json.loads((folder / "codec.json").read_text())
+    fit_contexts(frames).save(folder / level_file("contexts", level))
+    entry = manifest["levels"][level - 1] if level else manifest
+    entry["contexts_sha256"] = sha256_of(folder / level_file("contexts", level))
+    (folder / "codec.json").write_text(json.dumps(manifest))
+
+
+def test_packets_are_context_coded_where_that_is_smaller(tmp_path):
+    old = open_codec(tmp_path / "codec")
+    add_level(tmp_path / "codec", 2)
+    smooth = np.tile(np.arange(48, dtype=np.int32)[:, None] // 16, (3, 1, 60))
+    for level in (0, 1):
+        add_contexts(tmp_path / "codec", [smooth], level)
+    codec = Codec.open(tmp_path / "codec")
+    assert old.levels[0].contexts is None
+    assert codec.id != old.id
+    for level in (0, 1):
+        for symbols, in_context in [(smooth, True), (SYMBOLS, False)]:
+            data = codec.pack(symbols, 360, 480, level)
+            found, packet = codec.unpack(data)
+            assert np.array_equal(found, symbols)
+            assert (packet.context_coded, packet.level) == (in_context, level)
+    assert len(codec.pack(smooth, 360, 480)) < len(old.pack(smooth, 360, 480)) / 2
+
+
+def test_a_context_coded_packet_of_a_codec_without_contexts_is_refused(tmp_path):
+    codec = open_codec(tmp_path / "codec")
+    _, packet = codec.unpack(codec.pack(SYMBOLS, 360, 480))
+    forged = dataclasses.replace(packet, context_coded=True)
+    with pytest.raises(PacketError, match=rf"level 0 of codec {codec.id_hex} has no contexts"):
+        codec.unpack(forged.to_bytes())
+
+
+def test_contexts_are_checked(tmp_path):
+    folder = write_codec(tmp_path / "codec")
+    add_contexts(folder, [SYMBOLS])
+    (folder / "contexts.npz").unlink()
+    with pytest.raises(BundleError, match=r"contexts\.npz is missing"):
+        Codec.open(folder)
+    add_contexts(folder, [SYMBOLS[:2]])
+    with pytest.raises(BundleError, match=r"contexts\.npz has 2 channels, codec.json says 3"):
+        Codec.open(folder)
 
 
 def add_level(folder, step, widest=40):

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frankensplit.codec import Tables
-from frankensplit.codec._rans_twin import OUTLIER_LIMIT
+from frankensplit.codec import Contexts, Tables
+from frankensplit.codec._rans_twin import NEARS, OUTLIER_LIMIT
 
 Ints = NDArray[np.int32]
 
@@ -49,6 +49,27 @@ def random_symbols(rng: np.random.Generator, tables: Tables, height: int, width:
     return np.array(planes, np.int32).reshape(tables.channels, height, width)
 
 
+def random_contexts(rng: np.random.Generator, channels: int, widest: int) -> Contexts:
+    """Contexts of all sizes; some channels have one table for all their classes, as dead ones do."""
+    shared = random_tables(rng, int(rng.integers(1, 17)), widest)
+    offsets = rng.integers(-widest // 2 - 1, 2, shared.channels).astype(np.int32)
+    near = np.sort(rng.choice(np.arange(1, NEARS), int(rng.integers(0, 8)), replace=False)).astype(np.int32)
+    activity = np.sort(rng.integers(0, 200, (channels, int(rng.integers(0, 9)))), axis=1).astype(np.int32)
+    classes = (len(near) + 1) * (activity.shape[1] + 1)
+    chosen = rng.integers(0, shared.channels, (channels, classes)).astype(np.uint8)
+    chosen[rng.random(channels) < 0.3] = rng.integers(shared.channels)
+    return Contexts(Tables(shared.cdf, shared.sizes, offsets), chosen, near, activity)
+
+
+def random_latent(rng: np.random.Generator, channels: int, height: int, width: int) -> Ints:
+    """Symbols like a trained encoder's, planes of zeros among them, and some outliers that any table can code."""
+    scales = rng.choice([0, 0.1, 0.5, 3], (channels, 1, 1)) * rng.choice([0.2, 1, 5], (1, height, width))
+    latent = np.rint(rng.laplace(0, 1, (channels, height, width)) * scales)
+    far = rng.choice([-1, 1], latent.shape) * np.rint(2 ** rng.uniform(0, 26.9, latent.shape))
+    outlier = rng.random(latent.shape) < rng.choice([0, 0.01])
+    return np.where(outlier, far, latent).astype(np.int32)
+
+
 @st.composite
 def tables_drawn(draw: st.DrawFn) -> Tables:
     """Tables of 1 to 4 channels."""
@@ -56,6 +77,21 @@ def tables_drawn(draw: st.DrawFn) -> Tables:
     offsets = st.integers(-(2**31) + OUTLIER_LIMIT, 2**31 - OUTLIER_LIMIT - 12)
     rows = draw(st.lists(st.tuples(offsets, counts), min_size=1, max_size=4))
     return Tables.from_counts(rows)
+
+
+@st.composite
+def contexts_drawn(draw: st.DrawFn) -> tuple[Contexts, Ints]:
+    """Contexts, and a latent of up to 3x4x5 that they can code."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels, height, width = draw(st.integers(1, 3)), draw(st.integers(0, 4)), draw(st.integers(0, 5))
+    contexts = random_contexts(rng, channels, draw(st.integers(1, 12)))
+    low = int(contexts.tables.offsets.max()) - OUTLIER_LIMIT
+    high = int((contexts.tables.offsets + contexts.tables.sizes).min()) - 2 + OUTLIER_LIMIT - 1
+    near = st.integers(-20, 20)
+    symbol = st.one_of(near, near, st.sampled_from([low, high]), st.integers(low, high))
+    size = channels * height * width
+    symbols = np.array(draw(st.lists(symbol, min_size=size, max_size=size)), np.int32)
+    return contexts, symbols.reshape(channels, height, width)
 
 
 @st.composite

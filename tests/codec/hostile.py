@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feed thousands of bad packets to one coder and print what became of them; run as a process, since C may crash.
 
+Its arguments are the coder and ``tables`` or ``contexts``, which say how the good packets were coded.
+
 Each packet must end in a PacketError. A packet forged with a right checksum may instead be the true packet of other
 symbols: then it must give symbols of its shape that encode to its payload, so that nothing is accepted by accident.
 """
@@ -18,9 +20,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from codec_cases import random_symbols, random_tables
+from codec_cases import Ints, random_contexts, random_latent, random_symbols, random_tables
 
-from frankensplit.codec import HEADER_BYTES, Packet, Tables, decode, encode, rans
+from frankensplit.codec import (
+    HEADER_BYTES,
+    Contexts,
+    Packet,
+    Tables,
+    decode,
+    decode_in_context,
+    encode,
+    encode_in_context,
+    rans,
+)
 from frankensplit.errors import PacketError
 
 Rng = np.random.Generator
@@ -116,43 +128,66 @@ ATTACKS: dict[Callable[[Rng, bytes], bytes], int] = {
 SEALED = {forge_payload, forge_header, forge_shape, of_other_tables}
 
 
-def packets() -> Iterator[tuple[Callable[[Rng, bytes], bytes], bytes, bytes, Tables]]:
-    """Attack, good packet, bad packet and tables, the same in every run."""
+Coding = Tables | Contexts
+
+
+def coded(rng: Rng, how: str) -> tuple[Coding, bytes]:
+    """Tables or contexts, and a good packet."""
+    coding: Coding
+    if how == "contexts":
+        coding = random_contexts(rng, SHAPE[0], 20)
+        payload = encode_in_context(random_latent(rng, *SHAPE), coding)
+    else:
+        coding = random_tables(rng, SHAPE[0], 20)
+        payload = encode(random_symbols(rng, coding, *SHAPE[1:]), coding)
+    return coding, Packet(0, bytes(8), 48, 64, SHAPE, payload, how == "contexts").to_bytes()
+
+
+def packets(how: str) -> Iterator[tuple[Callable[[Rng, bytes], bytes], bytes, bytes, Coding]]:
+    """Attack, good packet, bad packet and what it was coded with, the same in every run."""
     rng = np.random.default_rng(8)
     for attack, count in ATTACKS.items():
         for i in range(count):
             if i % 50 == 0:
-                tables = random_tables(rng, SHAPE[0], 20)
-                symbols = random_symbols(rng, tables, *SHAPE[1:])
-                good = Packet(0, bytes(8), 48, 64, SHAPE, encode(symbols, tables)).to_bytes()
-            yield attack, good, attack(rng, good), tables
+                coding, good = coded(rng, how)
+            yield attack, good, attack(rng, good), coding
 
 
-def fate(data: bytes, tables: Tables, sealed: bool) -> str:
+def fate(data: bytes, coding: Coding, sealed: bool) -> str:
     """What the receiver says: the text of the error, or the symbols."""
     try:
         packet = Packet.from_bytes(data)
-        symbols = decode(packet.payload, packet.shape, tables, MAX_SYMBOLS)
+        symbols = receive(packet, coding)
     except PacketError as error:
         return f"rejected: {error}"
     assert sealed, f"damage got through: {data.hex()}"
     assert symbols.shape == packet.shape
-    assert encode(symbols, tables) == packet.payload, f"accepted by accident: {data.hex()}"
+    again = encode(symbols, coding) if isinstance(coding, Tables) else encode_in_context(symbols, coding)
+    assert again == packet.payload, f"accepted by accident: {data.hex()}"
     return f"accepted: {symbols.tobytes().hex()}"
 
 
-def main(coder: str) -> None:
+def receive(packet: Packet, coding: Coding) -> Ints:
+    """Decode as a codec does that has these tables or these contexts only."""
+    if packet.context_coded != isinstance(coding, Contexts):
+        raise PacketError("coded in the other way")
+    if isinstance(coding, Contexts):
+        return decode_in_context(packet.payload, packet.shape, coding, MAX_SYMBOLS)
+    return decode(packet.payload, packet.shape, coding, MAX_SYMBOLS)
+
+
+def main(coder: str, how: str) -> None:
     rans._coder = importlib.import_module(f"frankensplit.codec.{coder}")
     counts: Counter[str] = Counter()
     digest = hashlib.sha256()
-    for attack, good, bad, tables in packets():
+    for attack, good, bad, coding in packets(how):
         if bad == good:
             continue
-        outcome = fate(bad, tables, attack in SEALED)
+        outcome = fate(bad, coding, attack in SEALED)
         digest.update(outcome.encode())
         counts[f"{attack.__name__} {outcome.partition(':')[0]}"] += 1
     print(json.dumps({"counts": counts, "digest": digest.hexdigest()}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

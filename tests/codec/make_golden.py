@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the golden packets: ``python tests/codec/make_golden.py``; only ever to add a case, never to change one.
 
-Each folder of ``tests/fixtures/packets`` holds the tables, the symbols and the packet that they gave when the case was
-added. Other bytes for the same symbols are a new format with a new magic.
+Each folder of ``tests/fixtures/packets`` holds the tables or contexts, the symbols and the packet that they gave when
+the case was added. Other bytes for the same symbols are a new format with a new magic.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from codec_cases import Ints, limits
+from codec_cases import Ints, limits, random_contexts, random_latent
 
-from frankensplit.codec import Packet, Tables, encode
+from frankensplit.codec import Contexts, Packet, Tables, encode, encode_in_context
 
 PACKETS = Path(__file__).parent.parent / "fixtures" / "packets"
 CODEC_ID = bytes.fromhex("676f6c64656e0001")
@@ -40,11 +40,25 @@ def outliers(rng: np.random.Generator) -> tuple[Tables, Ints]:
     return tables, symbols
 
 
-def write(name: str, tables: Tables, symbols: Ints, source_height: int, source_width: int) -> None:
+def neighbours(rng: np.random.Generator) -> tuple[Contexts, Ints]:
+    """Contexts with many classes, outliers among the neighbours, planes of zeros and channels of one table."""
+    contexts = random_contexts(rng, channels=9, widest=12)
+    while contexts.map.shape[1] < 40 or contexts.tables.channels < 10:
+        contexts = random_contexts(rng, channels=9, widest=12)
+    symbols = random_latent(rng, 9, 11, 13)
+    symbols[2, ::3, ::4] = rng.integers(-(2**26), 2**26, symbols[2, ::3, ::4].shape)
+    return contexts, symbols
+
+
+def write(name: str, coding: Tables | Contexts, symbols: Ints, source_height: int, source_width: int) -> None:
     folder = PACKETS / name
+    if folder.exists():
+        return
     folder.mkdir(parents=True)
-    packet = Packet(0, CODEC_ID, source_height, source_width, symbols.shape, encode(symbols, tables))
-    tables.save(folder / "tables.npz")
+    in_context = isinstance(coding, Contexts)
+    payload = encode_in_context(symbols, coding) if in_context else encode(symbols, coding)
+    packet = Packet(0, CODEC_ID, source_height, source_width, symbols.shape, payload, in_context)
+    coding.save(folder / ("contexts.npz" if in_context else "tables.npz"))
     np.save(folder / "symbols.npy", symbols)
     (folder / "packet.bin").write_bytes(packet.to_bytes())
 
@@ -52,6 +66,7 @@ def write(name: str, tables: Tables, symbols: Ints, source_height: int, source_w
 def main() -> None:
     write("likely", *likely(np.random.default_rng(0)), source_height=90, source_width=120)
     write("outliers", *outliers(np.random.default_rng(0)), source_height=50, source_width=70)
+    write("neighbours", *neighbours(np.random.default_rng(0)), source_height=88, source_width=104)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from codec_cases import Ints, limits, random_symbols, random_tables
+from codec_cases import Ints, limits, random_contexts, random_latent, random_symbols, random_tables
 
-from frankensplit.codec import Tables, decode, encode, pmf_to_quantized_cdf
+from frankensplit.codec import (
+    Contexts,
+    Tables,
+    decode,
+    decode_in_context,
+    encode,
+    encode_in_context,
+    pmf_to_quantized_cdf,
+)
 
 
 def load_extension(name: str) -> ModuleType:
@@ -87,6 +95,43 @@ def test_bytes_equal_compressai_at_the_limits(ans: ModuleType) -> None:
         high,
     ]
     assert_equal_both_ways(ans, np.array([[edges]], np.int32), tables)
+
+
+def tables_by_the_rules(symbols: Ints, contexts: Contexts) -> Ints:
+    """Which table codes each symbol, straight from docs/formats.md and far from our coders."""
+    channels, height, width = symbols.shape
+    size = np.pad(np.minimum(np.abs(symbols.astype(np.int64)), 15), ((0, 0), (1, 1), (1, 1)))
+    chosen = np.empty(symbols.shape, np.int32)
+    for c, y, x in np.ndindex(channels, height, width):
+        at = size[c, y : y + 3, x : x + 3]
+        near = 2 * at[1, 0] + 2 * at[0, 1] + at[0, 0] + at[0, 2]
+        around = size[:c, y : y + 3, x : x + 3].sum(axis=0)
+        activity = 2 * around[1, 1] + around[1, 0] + around[1, 2] + around[0, 1] + around[2, 1]
+        near_class = sum(limit <= near for limit in contexts.near_limits)
+        activity_class = sum(limit <= activity for limit in contexts.activity_limits[c])
+        chosen[c, y, x] = contexts.map[
+            c, near_class * (contexts.activity_limits.shape[1] + 1) + activity_class
+        ]
+    return chosen
+
+
+@pytest.mark.usefixtures("each_coder")
+@pytest.mark.parametrize("seed", range(60))
+def test_context_coded_bytes_equal_compressai_told_the_tables(ans: ModuleType, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    channels, height, width = (int(size) for size in rng.integers(3, 10, 3))
+    contexts = random_contexts(rng, channels, int(rng.choice([1, 8, 60])))
+    symbols = random_latent(rng, channels, height, width)
+    tables = contexts.tables
+    payload = ans.RansEncoder().encode_with_indexes(
+        symbols.ravel().tolist(),
+        tables_by_the_rules(symbols, contexts).ravel().tolist(),
+        tables.cdf.tolist(),
+        tables.sizes.tolist(),
+        tables.offsets.tolist(),
+    )
+    assert encode_in_context(symbols, contexts) == payload
+    np.testing.assert_array_equal(decode_in_context(payload, symbols.shape, contexts), symbols)
 
 
 def test_tables_equal_compressai(cxx: ModuleType) -> None:
