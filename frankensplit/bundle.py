@@ -54,6 +54,7 @@ OPTIONAL_LEVEL_KEYS = {"contexts_sha256"}
 MIN_STEP, MAX_STEP = 1e-6, 1e6  # a step and its inverse are float32 on the way
 MAX_LEVELS = 256  # a packet has a byte for the level
 FP32 = "fp32"
+FOR_CPUS = "-cpu"  # ends the name of an encoder that runtimes on CPUs take in place of the one without it
 PRECISION_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -444,4 +445,4 @@ def _check_precisions(path: Path) -> list[str]:
         if not PRECISION_NAME.fullmatch(name) or name == FP32 or not isinstance(entry, dict):
             raise BundleError(f"{file} has {name!r}, expected names such as int8, each with an object")
         _check_hash(path / f"encoder.{name}.onnx", entry.get("sha256"))
-    return list(entries)
+    return [name for name in entries if not name.endswith(FOR_CPUS)]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, level_file, sha256_of, write_manifest
-from frankensplit.codec.tables import Tables
+from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
+from frankensplit.codec.tables import Ints, Tables
 from frankensplit.data.sources import STREET
-from frankensplit.edge.runtimes import Runtime, RuntimeOptions, open_runtime
+from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.geometry import Geometry
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
+from frankensplit.progress import track
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
@@ -31,11 +33,12 @@ from frankensplit.training.head_run import export_head
 from frankensplit.training.pools import held_out_sources, read_pictures
 from frankensplit.training.precisions import FRAMES, spread, write_precisions
 from frankensplit.training.recipe import CodecRecipe
+from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
 
 MULTIPLE = 32
 STREET_FRAMES = 60  # of the synthetic street, whose symbols are counted
-COUNT_MARGIN = 2  # symbols beyond the range seen in training that a refitted table still covers
+FINE = 256  # parts of a symbol, in which latents are kept while tables are fitted
 
 
 def export_run(
@@ -72,9 +75,9 @@ def export_bundle(
         licence: of the weights, for the card.
 
     Returns:
-        Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``; ``precisions`` as
-        ``write_precisions`` gives them. Nothing where the codec was another bundle's and has got no levels: it is
-        copied as it is, so that its packets are decoded.
+        Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``; of each level as
+        ``write_level`` gives them: ``levels``; ``precisions`` as ``write_precisions`` gives them. Nothing where the
+        codec was another bundle's and has got no levels: it is copied as it is, so that its packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
     with new_folder(out) as partial:
@@ -110,12 +113,10 @@ def _write_codec(
     folder.mkdir()
     task.prior.fit_quantiles()
     onnx.save(encoder_graph(task.encoder, task.prior.medians), folder / "encoder.onnx")
-    tables, figures = _choose_tables(folder, task.prior.tables(), recipe, nominal, data_root)
-    tables.save(folder / "tables.npz")
+    latents = _read_latents(folder / "encoder.onnx", recipe, nominal, data_root)
+    tables, figures = _choose_tables(task.prior.tables(), *latents.rounded(1.0))
     manifest = {
         "format": CODEC_FORMAT,
-        "encoder_sha256": sha256_of(folder / "encoder.onnx"),
-        "tables_sha256": sha256_of(folder / "tables.npz"),
         "nominal_height": nominal[0],
         "nominal_width": nominal[1],
         "stride": STRIDE,
@@ -123,46 +124,78 @@ def _write_codec(
         "channels": tables.channels,
         "encoder": recipe.encoder.size,
     }
-    _save_codec_manifest(folder, manifest)
-    return figures
+    return figures | _write_levels(folder, manifest, tables, latents, ())
 
 
 def _add_levels(folder: Path, task: TrainBlueprint, recipe: CodecRecipe, data_root: Path) -> dict[str, Any]:
-    """Add quality levels to a finished codec, whose tables stay those of level 0; return bytes a frame of each."""
+    """Add quality levels to a finished codec, whose tables stay those of level 0; return what they cost."""
     codec = Codec.open(folder)
-    nominal = codec.nominal_height, codec.nominal_width
     onnx.save(encoder_graph(task.encoder, task.medians.flatten()), folder / "encoder.onnx")
-    runtime = open_runtime("onnxruntime", folder / "encoder.onnx", RuntimeOptions(threads=2))
-    levels, costs = (
-        [],
-        [_mean_bytes(codec.tables, list(_held_out_symbols(runtime, recipe, data_root, nominal)))],
-    )
-    for number, step in enumerate(recipe.levels, 1):
-        tables = _count(_symbols(runtime, _frames(recipe, data_root), nominal, step))
-        file = folder / level_file("tables", number)
-        tables.save(file)
-        levels.append({"step": step, "tables_sha256": sha256_of(file)})
-        costs.append(_mean_bytes(tables, list(_held_out_symbols(runtime, recipe, data_root, nominal, step))))
-    manifest = {**codec.manifest, "encoder_sha256": sha256_of(folder / "encoder.onnx"), "levels": levels}
-    _save_codec_manifest(folder, manifest)
-    return {"level_bytes": costs}
+    nominal = codec.nominal_height, codec.nominal_width
+    latents = _read_latents(folder / "encoder.onnx", recipe, nominal, data_root)
+    return _write_levels(folder, codec.manifest, codec.tables, latents, recipe.levels)
 
 
-def _save_codec_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "codec.json").write_bytes(canonical_json(manifest) + b"\n")
+def _write_levels(
+    folder: Path, manifest: dict[str, Any], tables: Tables, latents: _Latents, steps: Sequence[float]
+) -> dict[str, Any]:
+    """Write the tables of all levels, of which those of level 0 are known, and ``codec.json``."""
+    hashes, figures = write_level(folder, 0, *latents.rounded(1.0), tables)
+    levels, costs = [], [figures]
+    for number, step in enumerate(steps, 1):
+        named, figures = write_level(folder, number, *latents.rounded(step))
+        levels.append({"step": step, **named})
+        costs.append(figures)
+    whole = {**manifest, "encoder_sha256": sha256_of(folder / "encoder.onnx"), **hashes}
+    whole |= {"levels": levels} if levels else {}
+    (folder / "codec.json").write_bytes(canonical_json(whole) + b"\n")
+    return {"levels": costs}
 
 
 def _choose_tables(
-    folder: Path, density: Tables, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
+    density: Tables, frames: Sequence[Ints], held_out: Sequence[Ints]
 ) -> tuple[Tables, dict[str, Any]]:
-    runtime = open_runtime("onnxruntime", folder / "encoder.onnx", RuntimeOptions(threads=2))
-    refitted = _count(_symbols(runtime, _frames(recipe, data_root), nominal))
-    held_out = list(_held_out_symbols(runtime, recipe, data_root, nominal))
+    refitted = fit_tables(frames)
     costs = {
-        "density_bytes": _mean_bytes(density, held_out),
-        "refitted_bytes": _mean_bytes(refitted, held_out),
+        "density_bytes": ideal_bytes(density, held_out),
+        "refitted_bytes": ideal_bytes(refitted, held_out),
     }
     return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """Latents less their medians, int32 ``(C, h, w)`` in parts of 1 / ``FINE``, so that one pass serves all levels.
+
+    ``held_out`` are those of the frames that the recipe holds out, or of all training frames where it holds out none.
+    """
+
+    training: list[Ints]
+    held_out: list[Ints]
+
+    def rounded(self, step: float) -> tuple[list[Ints], list[Ints]]:
+        """Return the symbols of a level, of the training frames and of the held-out ones."""
+
+        def symbols(latents: list[Ints]) -> list[Ints]:
+            return [np.rint(latent / (FINE * step)).astype(np.int32) for latent in latents]
+
+        return symbols(self.training), symbols(self.held_out)
+
+
+def _read_latents(encoder: Path, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path) -> _Latents:
+    runtime = open_runtime("onnxruntime", encoder, RuntimeOptions(threads=2))
+
+    def latents(pictures: Iterable[NDArray[np.uint8]], what: str) -> list[Ints]:
+        found, every = [], list(pictures)
+        for rgb in track(every, what, len(every)):
+            geometry = Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
+            found.append(runtime(geometry.prepare(rgb)[None], FINE)[0].copy())
+        return found
+
+    training = latents(_frames(recipe, data_root), "symbols of training frames")
+    sources = held_out_sources(recipe.data)
+    pictures = (rgb for source in sources for rgb in read_pictures(source, data_root))
+    return _Latents(training, latents(pictures, "symbols of held-out frames") if sources else training)
 
 
 def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
@@ -170,36 +203,6 @@ def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]
         some = min(source.frames or STREET_FRAMES, STREET_FRAMES)
         street = source.data.startswith(f"{STREET}:")
         yield from read_pictures(source.model_copy(update={"frames": some}) if street else source, data_root)
-
-
-def _held_out_symbols(
-    runtime: Runtime, recipe: CodecRecipe, data_root: Path, nominal: tuple[int, int], step: float = 1.0
-) -> Iterable[NDArray[np.int32]]:
-    """Yield the symbols of the frames that the recipe holds out, or of all training frames where it holds out none."""
-    sources = held_out_sources(recipe.data)
-    pictures = (rgb for source in sources for rgb in read_pictures(source, data_root))
-    return _symbols(runtime, pictures if sources else _frames(recipe, data_root), nominal, step)
-
-
-def _symbols(
-    runtime: Runtime, pictures: Iterable[NDArray[np.uint8]], nominal: tuple[int, int], step: float = 1.0
-) -> Iterable[NDArray[np.int32]]:
-    for rgb in pictures:
-        geometry = Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
-        yield runtime(geometry.prepare(rgb)[None], 1 / step)[0].copy()
-
-
-def _count(frames: Iterable[NDArray[np.int32]]) -> Tables:
-    stacked = [np.concatenate([c.ravel() for c in channel]) for channel in zip(*frames, strict=True)]
-    counts = []
-    for symbols in stacked:
-        low, high = int(symbols.min()) - COUNT_MARGIN, int(symbols.max()) + COUNT_MARGIN
-        counts.append((low, np.bincount(symbols - low, minlength=high - low + 1)))
-    return Tables.from_counts(counts)
-
-
-def _mean_bytes(tables: Tables, frames: list[NDArray[np.int32]]) -> float:
-    return float(np.mean([tables.ideal_bits(symbols) for symbols in frames])) / 8
 
 
 def _write_server(
@@ -253,10 +256,11 @@ def _rate(recipe: dict[str, Any], figures: dict[str, Any]) -> str:
             f"Tables on held-out training frames, ideal bytes a frame: density {figures['density_bytes']:.0f},",
             f"refitted to symbol counts {figures['refitted_bytes']:.0f}; kept: {kept}.",
         ]
-    if recipe["levels"]:
-        sizes = ", ".join(f"{one:.0f}" for one in figures["level_bytes"])
-        steps = ", ".join(f"{step:g}" for step in (1, *recipe["levels"]))
-        lines += [f"Quality levels of steps {steps}; ideal bytes a held-out frame: {sizes}."]
+    for step, one in zip((1, *recipe["levels"]), figures.get("levels", []), strict=False):
+        lines += [
+            f"Level of step {step:g}: {one['context_bytes']:.0f} bytes a held-out frame, "
+            f"{one['static_bytes']:.0f} without contexts."
+        ]
     for name, one in figures.get("precisions", {}).items():
         lines += [
             f"Encoder in {name}: {100 * one['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
