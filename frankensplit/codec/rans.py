@@ -68,7 +68,7 @@ def encode_smaller(
 ) -> tuple[bytes, bool]:
     """Encode a latent with contexts where that is smaller, else with the tables.
 
-    The payload of the tables is made only where a bound of its size, an eighth of the work, does not already tell.
+    The payload of the tables is made only where a bound of its size, a tenth of the work, does not already tell.
 
     Returns:
         The payload, and whether it is context-coded.
