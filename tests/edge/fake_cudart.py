@@ -82,7 +82,7 @@ class FakeCudart:
     """
 
     def __init__(self, *, integrated: bool = False, major: int = 12) -> None:
-        self.integrated, self.version = integrated, 1000 * major + 60
+        self.integrated, self.version, self.driver = integrated, 1000 * major + 60, 1000 * major + 60
         self.name = b"Orin" if integrated else b"Fake GPU"
         self.attributes = {75: 8, 76: 7, 16: 8, 18: int(integrated), 19: 1, 37: 128, 38: 1 << 21}
         self.count = 1
@@ -195,7 +195,7 @@ class FakeCudart:
         out[0] = self.version
 
     def _driver_get_version(self, out) -> None:
-        out[0] = self.version
+        out[0] = self.driver
 
     def _malloc(self, out, size) -> None:
         out[0] = self._plain(DEVICE, size)

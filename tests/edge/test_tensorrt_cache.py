@@ -53,6 +53,15 @@ def test_an_engine_comes_back_as_it_went_in(cache):
     assert [one.name for one in cache.folder.iterdir()] == ["a.engine"]
 
 
+def test_what_a_process_that_died_left_is_not_written_into(cache, tmp_path):
+    cache.store("a", ENGINE)
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    (cache.folder / f".a.engine.{os.getpid()}").symlink_to(tmp_path / "elsewhere")
+    assert cache.store("a", ENGINE) and cache.load("a") == ENGINE
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+    assert [one.name for one in cache.folder.iterdir()] == ["a.engine"]
+
+
 def test_any_umask_closes_folders_and_files(cache):
     before = os.umask(0)
     try:
@@ -311,7 +320,7 @@ def test_an_unsafe_folder_stops_the_runtime(fake, model, tmp_path):
         open_tensorrt(model, tmp_path)
 
 
-@pytest.mark.parametrize("change", ["version", "gpu", "driver"])
+@pytest.mark.parametrize("change", ["version", "gpu", "driver", "runtime"])
 def test_an_engine_of_another_machine_is_not_found(fake, model, tmp_path, change, monkeypatch):
     build(model, tmp_path)
     if change == "version":
@@ -319,7 +328,8 @@ def test_an_engine_of_another_machine_is_not_found(fake, model, tmp_path, change
     else:
         other = install(monkeypatch)
         other.cudart.name = b"Thor" if change == "gpu" else other.cudart.name
-        other.cudart.version = 13020 if change == "driver" else other.cudart.version
+        other.cudart.driver = 13020 if change == "driver" else other.cudart.driver
+        other.cudart.version = 12090 if change == "runtime" else other.cudart.version
     with pytest.raises(RuntimeUnavailable, match="no engine of"):
         open_tensorrt(model, tmp_path)
     build(model, tmp_path)
