@@ -19,7 +19,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,7 @@ class Codec:
     def geometry(self, source_height: int, source_width: int) -> Geometry:
         """Return the geometry of images of this size, the same on robot and server."""
         multiple = int(self.manifest["multiple"])
-        return Geometry(source_height, source_width, self.nominal_height, self.nominal_width, multiple)
+        return _geometry(source_height, source_width, self.nominal_height, self.nominal_width, multiple)
 
     def latent_shape(self, source_height: int, source_width: int) -> tuple[int, int, int]:
         """Return the (C, h, w) that an image of this size is coded as."""
@@ -344,6 +344,11 @@ def find_bundle(name_or_path: str | Path) -> Path:
     raise BundleError(
         f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name"
     )
+
+
+@lru_cache(maxsize=64)  # a camera's frames have one size; working it out takes a hundredth of a small network's time
+def _geometry(*sizes: int) -> Geometry:
+    return Geometry(*sizes)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_no_profile_is_a_note_with_what_to_set(made_up):
 def test_the_profiles_of_this_package(made_up, repository):
     found = name_profile(made_up, (repository / "config" / "fastdds.xml").read_text())
     assert {finding.level for finding in found.values()} == {OK}
-    assert "64 MiB, holds 72 camera frames" in found["profile"].text
+    assert "24 MiB, holds 27 camera frames" in found["profile"].text
     found = name_profile(made_up, (repository / "config" / "fastdds-udp.xml").read_text())
     assert found["profile"].level == NOTE
     assert "no shared memory" in found["profile"].text
