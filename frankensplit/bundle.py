@@ -346,8 +346,9 @@ def find_bundle(name_or_path: str | Path) -> Path:
     )
 
 
-@lru_cache(maxsize=64)  # a camera's frames have one size; working it out takes a hundredth of a small network's time
+@lru_cache(maxsize=64)
 def _geometry(*sizes: int) -> Geometry:
+    """Work it out once for all frames of a camera: that takes a hundredth of a small network's time."""
     return Geometry(*sizes)
 
 
