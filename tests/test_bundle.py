@@ -245,9 +245,9 @@ def test_encoders_of_other_precisions_are_checked(tmp_path):
     (folder / "encoder.int8-cpu.onnx").write_bytes(b"changed")
     with pytest.raises(BundleError, match=r"encoder\.int8-cpu\.onnx has SHA-256"):
         Codec.open(folder)
-    for text in ('{"../x": {}}', '{"fp32": {}}', '{"fp16": 1}', '{"int8": {}}', "[]"):
+    for text in ('{"../x": {}}', '{"fp32": {}}', '{"fp16": 1}', '{"int4": {}}', "[]"):
         (folder / "precisions.json").write_text(text)
-        with pytest.raises(BundleError, match=r"precisions\.json|encoder\.int8\.onnx is missing"):
+        with pytest.raises(BundleError, match=r"precisions\.json|encoder\.int4\.onnx is missing"):
             Codec.open(folder)
 
 
