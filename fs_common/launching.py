@@ -51,17 +51,17 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: l
         parameters=[file, parameters],
         remappings=node.remappings(values),
         ros_arguments=["--log-level", values["log_level"]],
-        additional_env=_profile(values["dds_profile"]),
+        additional_env=_profile(values["dds_profile"], node.dds_profile),
         on_exit=on_exit,
         output="screen",
         emulate_tty=True,
     )
 
 
-def _profile(dds_profile: str) -> dict[str, str]:
+def _profile(dds_profile: str, own: str) -> dict[str, str]:
     if dds_profile == "none":
         return {}
-    return profile_environment(Path(dds_profile) if dds_profile else _installed("fastdds.xml"))
+    return profile_environment(Path(dds_profile) if dds_profile else _installed(own))
 
 
 def _installed(config_file: str) -> Path:

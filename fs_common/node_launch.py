@@ -44,21 +44,23 @@ COMMON_ARGUMENTS = (
     Argument("log_level", "Least severe messages to log", "info", LOG_LEVELS),
     Argument(
         "dds_profile",
-        "Fast DDS profile, set where no profile is set yet; empty takes the installed config/fastdds.xml, "
-        "whose shared memory holds whole images; `none` sets nothing",
+        "Fast DDS profile, set where no profile is set yet; empty takes the node's own in the installed config/: "
+        "fastdds-edge.xml for the edge, fastdds.xml, whose shared memory holds whole images, for the others; "
+        "`none` sets nothing",
     ),
 )
 
 
 @dataclass(frozen=True)
 class NodeLaunch:
-    """A node: its executable in the ROS package, its Python module, parameters, and topics to rename."""
+    """A node: its executable in the ROS package, its Python module, parameters, topics to rename, DDS profile."""
 
     executable: str
     module: str
     table: type
     remaps: tuple[Remap, ...] = ()
     topic_arguments: tuple[Argument, ...] = ()
+    dds_profile: str = "fastdds.xml"
 
     @property
     def config_file(self) -> str:

@@ -19,4 +19,5 @@ EDGE = NodeLaunch(
         Argument("image_topic", "Camera topic, without /compressed (empty: image)"),
         Argument("latent_topic", "Topic to publish latents on (empty: latent)"),
     ),
+    dds_profile="fastdds-edge.xml",
 )

@@ -84,6 +84,10 @@ def test_arguments_read_as_documentation(node: NodeLaunch) -> None:
         assert not one.choices or one.default in one.choices
 
 
+def test_its_dds_profile_is_there(node: NodeLaunch) -> None:
+    assert (ROOT / "config" / node.dds_profile).is_file()
+
+
 def test_every_argument_reaches_the_node(node: NodeLaunch) -> None:
     plain = node.command({})
     for name, text in other_values(node).items():
