@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         action="append",
         metavar="NAME",
-        help="of the encoder, as the edge node is told; may be repeated (default: fp32)",
+        help="of the encoder, as the edge node is told; may be repeated (default: all that the bundle has)",
     )
     group.add_argument(
         "--size",
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.edge.tensorrt.engine_cache import EngineCache, engines_folder
 
     codec = Codec.open(args.run)
-    precisions = list(dict.fromkeys(args.precision or ["fp32"]))
+    precisions = list(dict.fromkeys(args.precision or codec.precisions))
     profiles = _profiles(codec, args.size, args.fixed)
     cache = EngineCache(engines_folder(args.engines))
     with _meter(len(precisions) * len(profiles)) as meter:
