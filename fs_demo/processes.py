@@ -88,12 +88,18 @@ class Process:
 
 
 class Processes:
-    """The processes of one demo on a ROS domain of their own; leaving the context ends them all."""
+    """The processes of one demo on a ROS domain of their own; leaving the context ends them all.
+
+    Args:
+        logs: folder of their logs.
+        profile: a Fast DDS profile; each node takes the one of its own beside it.
+        output: where their standard output goes.
+    """
 
     def __init__(self, logs: Path, profile: Path, output: IO[str] = sys.stderr) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._logs, self._output = logs, output
-        self._environment = demo_environment(profile)
+        self._environment, self._profile = demo_environment(profile), profile
         self.running: dict[str, Process] = {}
 
     def __enter__(self) -> Processes:
@@ -108,7 +114,8 @@ class Processes:
     def start(self, node: NodeLaunch, **values: str) -> Process:
         """Start a node; ``values`` are launch arguments as text."""
         log = self._logs / f"{node.executable}.log"
-        process = Process(node, values, log, self._environment, self._output)
+        own = profile_environment(self._profile.with_name(node.dds_profile))
+        process = Process(node, values, log, self._environment | own, self._output)
         self.running[node.executable] = process
         return process
 
