@@ -10,7 +10,13 @@ import pytest
 
 from frankensplit.cli import VERBS
 
-PAGES = ["README.md", "docs/evaluation.md", "docs/formats.md", "docs/method.md", "docs/training.md"]
+PAGES = [
+    "README.md",
+    *(
+        f"docs/{page}.md"
+        for page in ("doctor", "edge", "evaluation", "formats", "jetson", "method", "training")
+    ),
+]
 
 
 @pytest.fixture(params=PAGES)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frankensplit.bundle import write_manifest
+from frankensplit.evaluation import OURS
 
 HEADING = "## Figures\n"
 
@@ -25,27 +26,31 @@ def write_figures(bundle: Path, result: dict[str, Any]) -> None:
 
 
 def summary_markdown(result: dict[str, Any]) -> str:
-    """Return a short table: our bytes, and the bytes with which each rival loses no more, head by head."""
+    """Return a short table: our bytes at each level, and those with which each rival loses no more, head by head."""
     heads = result["heads"]
-    ours = [head["rows"][0] for head in heads.values()]
+    ours = [[row for row in head["rows"] if row["codec"] == OURS] for head in heads.values()]
     names = [f"{name} {head['metric']}" for name, head in heads.items()]
     unmodified = [f"{head['unmodified']:.2f}" for head in heads.values()]
-    values = [
-        f"{row['value']:.2f} ({row['loss_points']:.2f}, 95 %: {row['ci95'][0]:.2f} to {row['ci95'][1]:.2f})"
-        for row in ours
-    ]
     lines = [
         f"`{result['command']}` on {result['frames']} frames; points lost in brackets.",
         "",
         f"| bytes a frame | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
         f"| unmodified backbone, no compression | {' | '.join(unmodified)} |",
-        f"| frankensplit, {ours[0]['bytes_per_frame']:.0f} bytes | {' | '.join(values)} |",
     ]
+    for rows in zip(*ours, strict=True):
+        level = f", level {rows[0]['quality']}" if len(ours[0]) > 1 else ""
+        values = " | ".join(_value(row) for row in rows)
+        lines.append(f"| frankensplit{level}, {rows[0]['bytes_per_frame']:.0f} bytes | {values} |")
     for rival in next(iter(heads.values()))["bytes_at_our_loss"]:
         cells = (_needs(head, rival) for head in heads.values())
         lines.append(f"| {rival}, to lose no more | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _value(row: dict[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{row['value']:.2f} ({row['loss_points']:.2f}, 95 %: {low:.2f} to {high:.2f})"
 
 
 def _needs(head: dict[str, Any], rival: str) -> str:
