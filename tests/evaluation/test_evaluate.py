@@ -103,8 +103,10 @@ def _rows(result, codec, head="segmentation"):
 
 def test_every_head_has_every_row(result):
     assert set(result["heads"]) == {"segmentation", "presence", "detections"}
+    rivals = [("perfect", None), ("constant", None), ("jpeg", 10), ("jpeg", 50)]
     for head in result["heads"].values():
-        assert [row["codec"] for row in head["rows"]] == [OURS, "perfect", "constant", "jpeg", "jpeg"]
+        named = [(row["codec"], row["quality"]) for row in head["rows"]]
+        assert named == [*((OURS, level) for level in range(4)), *rivals]
         assert head["truth"] == "labels" and 0 < head["prediction_bytes"] < 5000
         for row in head["rows"]:
             assert row["loss_points"] == pytest.approx(head["unmodified"] - row["value"], abs=2e-3)
@@ -159,10 +161,10 @@ def test_boxes_are_truth_as_masks_are(result, setup, scenes, tmp_path, bundle_pa
 
 def test_bytes_are_whole_packets(result, scenes, bundle_path):
     encoder = FrameEncoder(Bundle.open(bundle_path).codec)
-    sizes = [len(encoder.encode(scene.rgb).data) for scene in scenes]
-    (row,) = _rows(result, OURS)
-    assert row["bytes_per_frame"] == pytest.approx(np.mean(sizes), abs=0.1)
-    assert row["bpp"] == pytest.approx(8 * np.mean(sizes) / (480 * 360), rel=1e-3)
+    for level, row in enumerate(_rows(result, OURS)):
+        sizes = [len(encoder.encode(scene.rgb, level).data) for scene in scenes]
+        assert row["bytes_per_frame"] == pytest.approx(np.mean(sizes), abs=0.1)
+        assert row["bpp"] == pytest.approx(8 * np.mean(sizes) / (480 * 360), rel=1e-3)
 
 
 def test_ours_beats_jpeg_of_a_similar_size(result):
