@@ -62,28 +62,29 @@ def write_precisions(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> dic
     Args:
         folder: of the codec.
         pictures: uint8 RGB ``(H, W, 3)`` of the training set; ``2 * FRAMES`` of them are used, spread over the set by
-            the caller. The even ones are calibrated on, the odd ones compared on.
+            the caller. The even ones are calibrated on, the odd ones compared on; a single one serves both.
 
     Returns:
         What ``precisions.json`` holds: by name SHA-256 of the file, the share of integers that differ from fp32's
         (``differing_symbols``), by how much at most (``largest_difference``), and bytes over fp32's (``bytes_ratio``).
 
     Raises:
-        DataError: there are fewer than two pictures.
+        DataError: there are no pictures.
     """
     for old in (*folder.glob("encoder.*.onnx"), folder / "precisions.json"):
         old.unlink(missing_ok=True)  # it may be another encoder's
     codec = Codec.open(folder)
     frames = [codec.geometry(*rgb.shape[:2]).prepare(rgb) for rgb in islice(pictures, 2 * FRAMES)]
-    if len(frames) < 2:
-        raise DataError(f"{len(frames)} frames to calibrate int8 on, expected {2 * FRAMES}: give more data")
+    if not frames:
+        raise DataError(f"no frames to calibrate int8 on, expected {2 * FRAMES}: give data that can be read")
+    calibration, others = frames[::2], frames[1::2] or frames
     encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
-    wanted = _symbols(codec.encoder_path, frames[1::2])
+    wanted = _symbols(codec.encoder_path, others)
     figures = {}
     for name, make in track(MAKERS.items(), "precisions", len(MAKERS)):
         path = folder / f"encoder.{name}.onnx"
-        onnx.save(make(encoder, medians, frames[::2]), path)
-        figures[name] = {"sha256": sha256_of(path), **_compare(codec, wanted, _symbols(path, frames[1::2]))}
+        onnx.save(make(encoder, medians, calibration), path)
+        figures[name] = {"sha256": sha256_of(path), **_compare(codec, wanted, _symbols(path, others))}
     (folder / "precisions.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
 
