@@ -8,15 +8,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.bundle import Bundle, Codec, find_bundle, sha256_of
+from frankensplit.bundle import Bundle, Codec, find_bundle, level_file, sha256_of
 from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
 from frankensplit.errors import BundleError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-CODEC_FILES = {"encoder.onnx": "encoder_sha256", "tables.npz": "tables_sha256"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,11 +113,22 @@ def _listed(path: Path) -> dict[str, str]:
         listed = json.loads(source.read_text(encoding="utf-8"))
         if source.name == "manifest.json":
             return dict(listed["files"])
-        return {name: listed[key] for name, key in CODEC_FILES.items()}
+        return _files_of_codec(path, listed)
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise BundleError(
             f"{source} lists no files ({type(err).__name__}: {err}); give a bundle or codec"
         ) from err
+
+
+def _files_of_codec(path: Path, manifest: dict[str, Any]) -> dict[str, str]:
+    files = {"encoder.onnx": manifest["encoder_sha256"]}
+    for number, level in enumerate((manifest, *manifest.get("levels", []))):
+        for kind in ("tables", "contexts"):
+            if f"{kind}_sha256" in level:
+                files[level_file(kind, number)] = level[f"{kind}_sha256"]
+    precisions = path / "precisions.json"
+    others = json.loads(precisions.read_text(encoding="utf-8")) if precisions.exists() else {}
+    return files | {f"encoder.{name}.onnx": one["sha256"] for name, one in others.items()}
 
 
 def _check_file(path: Path, expected: str) -> dict[str, Any]:
@@ -143,6 +152,9 @@ def _describe_codec(codec: Codec) -> dict[str, Any]:
         "nominal_height": codec.nominal_height,
         "nominal_width": codec.nominal_width,
         "latent_shape": codec.latent_shape(codec.nominal_height, codec.nominal_width),
+        "level_steps": [level.step for level in codec.levels],
+        "context_coded": all(level.contexts is not None for level in codec.levels),
+        "precisions": list(codec.precisions),
         "robot_bytes": sum(p.stat().st_size for p in codec.path.iterdir() if p.is_file()),
     }
 
@@ -174,6 +186,8 @@ def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
         ("encoder", f"{codec['encoder']}, {parameters} parameters, {macs}"),
         ("nominal size", f"{codec['nominal_width']}x{codec['nominal_height']}"),
         ("latent", f"{channels} channels of {columns}x{rows}"),
+        ("quality levels", f"steps {', '.join(f'{step:g}' for step in codec['level_steps'])}"),
+        ("precisions", ", ".join(codec["precisions"])),
         ("needed on the robot", _size(codec["robot_bytes"])),
     ]
 

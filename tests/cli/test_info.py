@@ -8,7 +8,7 @@ import json
 import pytest
 from tiny_codec import CHANNELS, write_codec, write_encoder
 
-from frankensplit.bundle import Codec, write_manifest
+from frankensplit.bundle import Codec, find_bundle, write_manifest
 from frankensplit.cli import main
 from frankensplit.evaluation.encoder_cost import encoder_cost
 
@@ -114,3 +114,12 @@ def test_cost_by_hand(tmp_path):
     cost = encoder_cost(write_encoder(tmp_path / "encoder.onnx"), 64, 96)
     assert cost is not None
     assert (cost.parameters, cost.macs) == (3 * 3 * 8 * 8, 3 * 3 * 8 * 8 * 8 * 12)
+
+
+def test_levels_and_precisions_of_a_robots_codec_are_listed(capsys):
+    assert main(["info", str(find_bundle("street") / "codec"), "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["codec"]["level_steps"] == [1, 1.4, 2, 2.8] and result["codec"]["context_coded"]
+    assert result["codec"]["precisions"] == ["fp32", "fp16", "int8"]
+    assert {"tables.3.npz", "contexts.npz", "contexts.3.npz", "encoder.int8-cpu.onnx"} <= set(result["files"])
+    assert {one["state"] for one in result["files"].values()} == {"ok"}
