@@ -17,7 +17,6 @@ from tiny_codec import expected_symbols, write_encoder
 from frankensplit.edge import runtimes
 from frankensplit.edge.runtimes import (
     RuntimeOptions,
-    choose_runtime,
     onnxruntime_cuda,
     onnxruntime_tensorrt,
     open_chosen,
@@ -280,7 +279,7 @@ def more_runtimes(tmp_path, monkeypatch):
 def test_a_new_runtime_is_one_file(more_runtimes, model):
     more_runtimes("one_abacus", ABACUS)
     assert "one-abacus" in runtime_names()
-    assert choose_runtime() == "one-abacus"
+    assert weigh_runtimes().name == "one-abacus"
     assert open_runtime("auto", model, RuntimeOptions(3))(frame()).item(0) == 3
 
 
@@ -314,7 +313,7 @@ def test_auto_survives_a_broken_runtime_and_says_so(more_runtimes, model, text, 
 def test_auto_passes_over_a_runtime_without_an_engine_aloud(more_runtimes, model, caplog):
     refuses = ABACUS.replace("self.threads =", "raise RuntimeUnavailable('no engine yet'); self.threads =")
     more_runtimes("one_engine", "from frankensplit.errors import RuntimeUnavailable" + refuses)
-    assert choose_runtime() == "one-engine"
+    assert weigh_runtimes().name == "one-engine"
     with caplog.at_level(logging.WARNING):
         choice = open_chosen("auto", model)
     assert choice.refused["one-engine"] == "no engine yet"
@@ -330,7 +329,7 @@ def test_where_nothing_works_each_reason_is_given(monkeypatch):
     with pytest.raises(
         RuntimeUnavailable, match=r"no runtime works here: .*onnxruntime-cuda: .*onnxruntime: "
     ):
-        choose_runtime()
+        weigh_runtimes()
 
 
 def test_an_explicit_choice_has_no_reasons(model):

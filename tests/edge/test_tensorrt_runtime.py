@@ -13,7 +13,7 @@ from fake_tensorrt import install
 from tensorrt_setup import build, by_onnxruntime, frame, open_tensorrt, write_levelled_encoder
 from tiny_codec import expected_symbols, write_encoder
 
-from frankensplit.edge.runtimes import RuntimeOptions, choose_runtime, open_chosen, open_runtime
+from frankensplit.edge.runtimes import RuntimeOptions, open_chosen, open_runtime, weigh_runtimes
 from frankensplit.edge.runtimes.tensorrt import probe
 from frankensplit.edge.tensorrt.cudart import SIGNATURES, CudaError
 from frankensplit.edge.tensorrt.engine import Engine
@@ -330,7 +330,7 @@ def test_a_missing_model_is_named(discrete, tmp_path):
 
 def test_auto_takes_tensorrt_once_there_is_an_engine(discrete, model, tmp_path):
     options = RuntimeOptions(engines=tmp_path, largest=(64, 96))
-    assert choose_runtime() == "tensorrt"
+    assert weigh_runtimes().name == "tensorrt"
     before = open_chosen("auto", model, options)
     assert before.name != "tensorrt" and "--tensorrt" in before.refused["tensorrt"]
     build(model, tmp_path)

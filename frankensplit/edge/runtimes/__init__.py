@@ -147,17 +147,12 @@ class Choice(Generic[_T]):
         return "; ".join([f"runtime {self.name}", *reasons])
 
 
-def choose_runtime() -> str:
-    """Return the runtime that ``auto`` means here as far as can be said without a model.
+def weigh_runtimes() -> Choice[Probe]:
+    """Return the runtime that ``auto`` means here as far as can be said without a model, and why no other.
 
     Raises:
         RuntimeUnavailable: none works; the text says what each lacks.
     """
-    return weigh_runtimes().name
-
-
-def weigh_runtimes() -> Choice[Probe]:
-    """Return what :func:`choose_runtime` does, with its reasons; raises the same."""
     return _choose(probe_runtime)
 
 
