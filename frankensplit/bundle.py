@@ -54,6 +54,7 @@ OPTIONAL_LEVEL_KEYS = {"contexts_sha256"}
 MIN_STEP, MAX_STEP = 1e-6, 1e6  # a step and its inverse are float32 on the way
 MAX_LEVELS = 256  # a packet has a byte for the level
 FP32 = "fp32"
+PRECISIONS = (FP32, "fp16", "int8")  # that a codec may have an encoder of
 FOR_CPUS = "-cpu"  # ends the name of an encoder that runtimes on CPUs take in place of the one without it
 PRECISION_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -185,6 +186,22 @@ class Codec:
         multiple = int(self.manifest["multiple"])
         return _geometry(source_height, source_width, self.nominal_height, self.nominal_width, multiple)
 
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width in pixels of the largest frame that the network is given, padding included."""
+        geometry = self.geometry(self.nominal_height, self.nominal_width)
+        return geometry.padded_height, geometry.padded_width
+
+    def level(self, number: int) -> Level:
+        """Return a quality level.
+
+        Raises:
+            SymbolError: the codec has no such level.
+        """
+        if not 0 <= number < len(self.levels):
+            raise SymbolError(f"quality level {number}: {self._levels_there_are}")
+        return self.levels[number]
+
     def latent_shape(self, source_height: int, source_width: int) -> tuple[int, int, int]:
         """Return the (C, h, w) that an image of this size is coded as."""
         geometry = self.geometry(source_height, source_width)
@@ -199,8 +216,7 @@ class Codec:
             SymbolError: the shape does not belong to an image of this size, a symbol is out of range, or the codec has
                 no such level.
         """
-        if not 0 <= level < len(self.levels):
-            raise SymbolError(f"quality level {level}: {self._levels_there_are}")
+        coded_with = self.level(level)
         if source_height * source_width > MAX_SOURCE_PIXELS:
             raise SymbolError(
                 f"image of {source_width}x{source_height}, expected at most {MAX_SOURCE_PIXELS} pixels"
@@ -210,7 +226,6 @@ class Codec:
             raise SymbolError(
                 f"latent has shape {symbols.shape}, an image of {source_width}x{source_height} is coded as {expected}"
             )
-        coded_with = self.levels[level]
         payload, context_coded = rans.encode_smaller(symbols, coded_with.tables, coded_with.contexts)
         packet = Packet(
             level=level,

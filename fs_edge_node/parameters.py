@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frankensplit.bundle import PRECISIONS
 from frankensplit.edge.runtimes import AUTO, runtime_names
 from fs_common.parameters import CommonParameters, parameter
 
@@ -49,7 +50,7 @@ class EdgeParameters(CommonParameters):
     precision: str = parameter(
         "fp32",
         "Arithmetic of the encoder; the bundle has to hold an encoder of it",
-        choices=("fp32", "fp16", "int8"),
+        choices=PRECISIONS,
     )
     engines: str = parameter(
         "",

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 BUNDLES = ("street", "street-nano")
 DATA = "street:val"
-PRECISIONS = ("fp32", "fp16", "int8")
 PICTURES = {"webp_q80": ("webp", 80), "png": ("png", None), "jpeg_q90": ("jpeg", 90)}
 CAMERAS = ("480x360:rgb8", "640x480:bgr8", "640x480:jpeg")
 NODE_CAMERA = "640x480:rgb8"  # of the node that is watched
@@ -132,7 +131,7 @@ class _Bench:
 
     def __init__(self, bundles: Sequence[str], pictures: list[NDArray[np.uint8]]) -> None:
         from frankensplit.benchmarks.edge_path import Frame
-        from frankensplit.bundle import Codec
+        from frankensplit.bundle import PRECISIONS, Codec
         from frankensplit.edge.encoder import FrameEncoder
 
         self.codecs: dict[str, Codec] = {name: Codec.open(name) for name in bundles}
@@ -251,9 +250,8 @@ def summary_markdown(result: dict[str, Any]) -> str:
         lines.append(f"| {row['size']} {row['input']} | {row['encoder']} {row['precision']} | {cells} |")
     lines += ["", "| aim | at most or at least | measured | |", "|---|---|---|---|"]
     for aim in result["aims"]:
-        limit = f"{'<=' if aim['at_most'] else '>='} {aim['limit']:g}"
         measured = "" if aim["measured"] is None else f"{aim['measured']:.3g}"
-        lines.append(f"| {aim['aim']} | {limit} | {measured} | {VERDICTS[aim['met']]} |")
+        lines.append(f"| {aim['aim']} | {_limit(aim)} | {measured} | {VERDICTS[aim['met']]} |")
     return "\n".join(lines) + "\n"
 
 
@@ -298,8 +296,11 @@ def _print(result: dict[str, Any]) -> None:
 def _aim_cells(aim: dict[str, Any]) -> tuple[str, ...]:
     from frankensplit.benchmarks.tables import figure
 
-    limit = f"{'<=' if aim['at_most'] else '>='} {aim['limit']:g}"
-    return aim["aim"], limit, figure(aim["measured"]), VERDICTS[aim["met"]]
+    return aim["aim"], _limit(aim), figure(aim["measured"]), VERDICTS[aim["met"]]
+
+
+def _limit(aim: dict[str, Any]) -> str:
+    return f"{'<=' if aim['at_most'] else '>='} {aim['limit']:g}"
 
 
 def _of(rows: list[dict[str, Any]], **values: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import argparse
 import os
 from typing import Any
 
+from frankensplit.bundle import PRECISIONS
 from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
 from frankensplit.places import CACHE
 
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="fp32",
-        choices=("fp32", "fp16", "int8"),
+        choices=PRECISIONS,
         help="of the robot's network; the bundle must have it (default: %(default)s)",
     )
     parser.add_argument("--topic", help="image topic of a rosbag that has several")

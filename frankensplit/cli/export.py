@@ -78,15 +78,12 @@ def main(args: argparse.Namespace) -> int:
 
 def _calibrate(args: argparse.Namespace) -> int:
     from frankensplit.bundle import Bundle
-    from frankensplit.training.precisions import export_precisions
+    from frankensplit.training.precisions import differences, export_precisions
 
     bundle = Bundle.open(args.run)
     figures = export_precisions(bundle, args.out or bundle.path, args.calibrate, args.data_root)
     for name, one in figures.items():
-        print(
-            f"{name}: {100 * one['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
-            f"{one['largest_difference']}; {one['bytes_ratio']:.4f} times the bytes"
-        )
+        print(f"{name}: {differences(one)}")
     write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, "precisions": figures}, args.json)
     return 0
 

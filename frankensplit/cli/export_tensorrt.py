@@ -71,8 +71,7 @@ def main(args: argparse.Namespace) -> int:
 def _profiles(codec: Codec, sizes: list[tuple[int, int]] | None, fixed: bool) -> list[Profile]:
     from frankensplit.edge.tensorrt.profile import MULTIPLE, Profile
 
-    nominal = codec.geometry(codec.nominal_height, codec.nominal_width)
-    chosen = sizes or [(nominal.padded_height, nominal.padded_width)]
+    chosen = sizes or [codec.largest]
     rounded = [tuple(-(-side // MULTIPLE) * MULTIPLE for side in size) for size in chosen]
     return [Profile(height, width, fixed) for height, width in dict.fromkeys(rounded)]
 

@@ -141,8 +141,7 @@ def _check_file(path: Path, expected: str) -> dict[str, Any]:
 def _describe_codec(codec: Codec) -> dict[str, Any]:
     from frankensplit.evaluation.encoder_cost import encoder_cost
 
-    geometry = codec.geometry(codec.nominal_height, codec.nominal_width)
-    cost = encoder_cost(codec.encoder_path, geometry.padded_height, geometry.padded_width)
+    cost = encoder_cost(codec.encoder_path, *codec.largest)
     return {
         "id": codec.id_hex,
         "format": codec.manifest["format"],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frankensplit.bundle import Codec
 from frankensplit.edge.runtimes import RuntimeOptions, open_chosen
-from frankensplit.errors import ImageError, SymbolError
+from frankensplit.errors import ImageError
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ class FrameEncoder:
         options: RuntimeOptions | None = None,
     ) -> None:
         self._codec = codec
-        nominal = codec.geometry(codec.nominal_height, codec.nominal_width)
-        largest = (nominal.padded_height, nominal.padded_width)
-        options = replace(options or RuntimeOptions(), threads=threads, largest=largest)
+        options = replace(options or RuntimeOptions(), threads=threads, largest=codec.largest)
         self.choice = open_chosen(runtime, codec.encoder_file(precision), options)
         self._network = self.choice.value
 
@@ -90,15 +88,10 @@ class FrameEncoder:
 
     def finish(self, frame: PreparedFrame, level: int = 0) -> EncodedFrame:
         """Run the network on a prepared frame and code its integers; raises SymbolError."""
-        step = self._step(level)
+        step = self._codec.level(level).step
         started = perf_counter()
         symbols = self._network(frame.pixels, 1 / step)[0]
         encoded = perf_counter()
         data = self._codec.pack(symbols, frame.height, frame.width, level)
         packed = perf_counter()
         return EncodedFrame(data, frame.preprocess_ms, 1e3 * (encoded - started), 1e3 * (packed - encoded))
-
-    def _step(self, level: int) -> float:
-        if not 0 <= level < len(self._codec.levels):
-            raise SymbolError(f"quality level {level}, this codec has 0 to {len(self._codec.levels) - 1}")
-        return self._codec.levels[level].step

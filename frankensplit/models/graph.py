@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
@@ -58,3 +58,8 @@ def finish_symbols(graph: Graph, latent: str, medians: Tensor) -> None:
     y = graph.node("Round", [y])
     y = graph.node("Clip", [y, graph.constant(-SYMBOL_LIMIT), graph.constant(SYMBOL_LIMIT)])
     graph.node("Cast", [y], output="symbols", to=TensorProto.INT32)
+
+
+def array_of(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a tensor's values for a constant."""
+    return tensor.detach().float().cpu().numpy()

@@ -21,7 +21,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
-from frankensplit.models.graph import Graph, finish_symbols
+from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Grid, Int8Conv
 
 GREY = 116  # the byte that zero padding stands for; near the mean of each colour
@@ -120,7 +120,7 @@ class _IntegerGraph(Graph):
         output_scale = outputs.scale.flatten()
         if len(output_scale) > 1:  # by channel: the kernel knows one scale only, so the weights take the rest
             weight_scale, output_scale = weight_scale / output_scale, torch.ones(1)
-        kernel = _array(weight)
+        kernel = array_of(weight)
         shape, strides, pads = list(conv.kernel_size), list(conv.stride), [int(conv.padding[0])] * 4
         if first:
             kernel, shape, strides, pads = _grouped(kernel)
@@ -129,10 +129,10 @@ class _IntegerGraph(Graph):
             x,
             *self._grid(input_scale, GREY if module.inputs is None else _zero(module.inputs)),
             self.constant(kernel, np.int8),
-            self.constant(_array(weight_scale)),
+            self.constant(array_of(weight_scale)),
             self.constant(np.zeros(len(weight_scale)), np.int8),
             *self._grid(output_scale[0], _zero(outputs)),
-            self.constant(_array(bias), np.int32),
+            self.constant(array_of(bias), np.int32),
         ]
         y = self.node("QLinearConv", inputs, kernel_shape=shape, strides=strides, pads=pads)
         return self._ungrouped(y, conv.out_channels) if first else y
@@ -145,7 +145,7 @@ class _IntegerGraph(Graph):
 
     def to_float(self, x: str, grid: Grid) -> str:
         """Say in float what the integers mean, by channel."""
-        scale = _array(grid.scale.flatten())
+        scale = array_of(grid.scale.flatten())
         zeros = self.constant(np.full(len(scale), _zero(grid)), np.uint8)
         return self.node("DequantizeLinear", [x, self.constant(scale), zeros], axis=1)
 
@@ -153,7 +153,7 @@ class _IntegerGraph(Graph):
         return self._grid(grid.scale.flatten()[0], _zero(grid))
 
     def _grid(self, scale: Tensor, zero: int) -> list[str]:
-        return [self.constant(_array(scale)), self.constant(zero, np.uint8)]
+        return [self.constant(array_of(scale)), self.constant(zero, np.uint8)]
 
     def _ungrouped(self, y: str, channels: int) -> str:
         """Two output pixels lie side by side as channels: make them pixels again."""
@@ -181,7 +181,3 @@ def _grouped(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[int
             kernel[half, :, pixel % PIXELS, :, :, group] = weight[..., column]
     pads = [rows // 2, groups - 1, 0, 0]
     return kernel.reshape(2 * outputs, PIXELS * colours, rows, groups), [rows, groups], [2, 1], pads
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().float().cpu().numpy()

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
-from frankensplit.models.graph import Graph, finish_symbols
+from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Int8Conv
 
 
@@ -105,11 +104,11 @@ class _Graph(Graph):
         assert isinstance(conv, nn.Conv2d) and conv.bias is not None
         if isinstance(module, Int8Conv):
             assert module.inputs is not None
-            weight = self._round(self.constant(_array(conv.weight)), module.weights.scale.flatten(), axis=0)
+            weight = self._round(self.constant(array_of(conv.weight)), module.weights.scale.flatten(), axis=0)
             x = self._round_once(x, module.inputs.scale)
         else:
-            weight = self.constant(_array(conv.weight), self._float)
-        inputs = [x, weight, self.constant(_array(conv.bias), self._float)]
+            weight = self.constant(array_of(conv.weight), self._float)
+        inputs = [x, weight, self.constant(array_of(conv.bias), self._float)]
         pad = int(conv.padding[0])
         return self.node("Conv", inputs, kernel_shape=conv.kernel_size, strides=conv.stride, pads=[pad] * 4)
 
@@ -120,10 +119,6 @@ class _Graph(Graph):
 
     def _round(self, x: str, scale: Tensor, **axis: Any) -> str:
         """Round to int8 and back; runtimes fuse the pair with the convolution behind it."""
-        factors = [self.constant(_array(scale)), self.constant(np.zeros_like(_array(scale)), np.int8)]
+        factors = [self.constant(array_of(scale)), self.constant(np.zeros_like(array_of(scale)), np.int8)]
         rounded = self.node("QuantizeLinear", [x, *factors], **axis)
         return self.node("DequantizeLinear", [rounded, *factors], **axis)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().float().cpu().numpy()

@@ -31,7 +31,7 @@ from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
 from frankensplit.training.pools import held_out_sources, read_pictures
-from frankensplit.training.precisions import FRAMES, spread, write_precisions
+from frankensplit.training.precisions import FRAMES, differences, spread, write_precisions
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
@@ -262,8 +262,5 @@ def _rate(recipe: dict[str, Any], figures: dict[str, Any]) -> str:
             f"{one['static_bytes']:.0f} without contexts."
         ]
     for name, one in figures.get("precisions", {}).items():
-        lines += [
-            f"Encoder in {name}: {100 * one['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
-            f"{one['largest_difference']}; {one['bytes_ratio']:.4f} times the bytes (training frames)."
-        ]
+        lines += [f"Encoder in {name}: {differences(one)} (training frames)."]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frankensplit.bundle import Bundle, Codec, sha256_of, write_manifest
+from frankensplit.bundle import FOR_CPUS, Bundle, Codec, sha256_of, write_manifest
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.errors import DataError
 from frankensplit.models.encoder import Encoder, normalise
@@ -52,7 +52,7 @@ def _int8_cpu(encoder: Encoder, medians: Tensor, frames: Frames) -> onnx.ModelPr
 MAKERS: dict[str, Callable[[Encoder, Tensor, Frames], onnx.ModelProto]] = {
     "fp16": _fp16,
     "int8": _int8,
-    "int8-cpu": _int8_cpu,
+    f"int8{FOR_CPUS}": _int8_cpu,
 }
 
 
@@ -108,6 +108,14 @@ def export_precisions(bundle: Bundle, out: Path, data: str, data_root: Path) -> 
         kept = ("name", "codec_id", "server")
         write_manifest(partial, {key: bundle.manifest[key] for key in kept})
     return figures
+
+
+def differences(figures: dict[str, Any]) -> str:
+    """Say in words how far an encoder's integers are from fp32's."""
+    return (
+        f"{100 * figures['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
+        f"{figures['largest_difference']}; {figures['bytes_ratio']:.4f} times the bytes"
+    )
 
 
 def spread(pictures: Frames, count: int) -> list[NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ from tiny_codec import write_codec
 from frankensplit.benchmarks import edge
 from frankensplit.benchmarks.edge_aims import AIMS, judge
 from frankensplit.benchmarks.edge_path import STAGES, Camera, Frame, Sample, Summary
-from frankensplit.bundle import Codec
+from frankensplit.bundle import PRECISIONS, Codec
 from frankensplit.cli import main
 
 SHORT = ["--frames", "2", "--repeats", "1", "--camera", "480x360:rgb8", "--camera", "640x480:jpeg"]
@@ -42,7 +42,7 @@ def test_a_row_for_each_camera_and_encoder(result: dict, codecs: list[str]) -> N
     cameras = (("480x360", "rgb8"), ("640x480", "jpeg"))
     precisions = [(name, one) for name in codecs for one in Codec.open(name).precisions]
     assert named == {(*camera, *encoder) for camera in cameras for encoder in precisions}
-    missing = {(name, one) for name in codecs for one in edge.PRECISIONS} - set(precisions)
+    missing = {(name, one) for name in codecs for one in PRECISIONS} - set(precisions)
     assert {f"{name} {precision}" for name, precision in missing} <= set(result["not_measured"])
 
 

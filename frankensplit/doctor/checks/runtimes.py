@@ -35,8 +35,7 @@ def check(machine: Machine) -> Iterator[Finding]:
 
 def options_for(machine: Machine, codec: Codec) -> RuntimeOptions:
     """Return what the edge node tells a runtime."""
-    geometry = codec.geometry(codec.nominal_height, codec.nominal_width)
-    return RuntimeOptions(largest=(geometry.padded_height, geometry.padded_width), engines=machine.engines)
+    return RuntimeOptions(largest=codec.largest, engines=machine.engines)
 
 
 def _probe(name: str) -> Finding:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.bundle import FOR_CPUS
 from frankensplit.edge.runtimes import Probe, RuntimeOptions
 from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
@@ -69,7 +70,7 @@ class Runtime:
 
     def _variant(self, model_path: Path) -> Path:
         """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""
-        made_for_cpus = model_path.with_name(f"{model_path.stem}-cpu.onnx")
+        made_for_cpus = model_path.with_name(f"{model_path.stem}{FOR_CPUS}.onnx")
         return made_for_cpus if self.provider == CPU and made_for_cpus.exists() else model_path
 
     def _providers(self, model_path: Path, options: RuntimeOptions) -> Providers:
