@@ -142,8 +142,9 @@ class RateControl:
         return self._sizes.of(level) <= self._share()
 
     def _share(self) -> float:
-        """Bytes that come in from one frame to the next."""
-        return self._limits.bytes_per_s * self._interval.seconds
+        """Bytes that come in from one frame to the next; frames that ``max_fps`` has just thinned are still near."""
+        least_s = 1 / self._limits.max_fps if self._limits.max_fps else 0.0
+        return self._limits.bytes_per_s * max(self._interval.seconds, least_s)
 
     def _line(self) -> float:
         return HYSTERESIS_S * self._limits.bytes_per_s

@@ -229,6 +229,12 @@ def test_both_limits_at_once() -> None:
     assert set(robot.levels(SETTLED_S)) == {0, 1}
 
 
+def test_thinning_frames_takes_no_worse_level_than_they_need() -> None:
+    target = kbps(0.75 * SIZES[0], fps=8)
+    robot = Robot(Limits(), changes={5.0: Limits(target_kbps=target, max_fps=8)}).drive(20)
+    assert set(robot.levels(5)) == {0, 1}
+
+
 def test_a_pause_is_no_interval_but_a_slower_camera_is() -> None:
     interval = MeanInterval()
     assert interval.seconds == math.inf
