@@ -16,10 +16,17 @@
 enum { SLOT_BITS = 16, SLOT_TOTAL = 1 << SLOT_BITS, DIGIT_BITS = 4, MAX_DIGITS = 7, STATE_BITS = 63 };
 enum { BUCKET_BITS = 8, BUCKETS = 1 << (SLOT_BITS - BUCKET_BITS) };
 
-enum { MAX_MAGNITUDE = 15, NEARS = 6 * MAX_MAGNITUDE + 1, MAX_CLASSES = 256, MAX_SHARED = 16 };
+enum { MAX_MAGNITUDE = 15, NEARS = 6 * MAX_MAGNITUDE + 1, MAX_CLASSES = 256, MAX_SHARED = 16, LANES = 16 };
 
 static const uint64_t LOWER = UINT64_C(1) << 31;
 static const int64_t OUTLIER_LIMIT = INT64_C(1) << (DIGIT_BITS * MAX_DIGITS - 1);
+
+/* Loops over planes exist twice on x86-64; the loader takes the one for AVX2 where the processor has it. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define CLONED __attribute__((target_clones("avx2", "default")))
+#else
+#define CLONED
+#endif
 
 typedef struct {
     const int32_t *cdf, *sizes, *offsets;
@@ -188,7 +195,7 @@ typedef struct {
  * so that neighbours outside need no test; `tables` gives the table for [activity class * NEARS + near]. */
 typedef struct {
     Py_ssize_t stride;
-    uint8_t *magnitudes;
+    uint8_t *magnitudes, *packed;
     int32_t *activity, *sums;
     uint16_t *places;
     uint8_t tables[MAX_CLASSES * NEARS];
@@ -198,6 +205,7 @@ static void close_scene(scene_t *scene)
 {
     if (scene) {
         free(scene->magnitudes);
+        free(scene->packed);
         free(scene->activity);
         free(scene->sums);
         free(scene->places);
@@ -210,13 +218,15 @@ static scene_t *open_scene(const contexts_t *contexts)
     scene_t *scene = calloc(1, sizeof *scene);
     if (!scene)
         return NULL;
-    size_t stride = (size_t)contexts->width + 2, size = ((size_t)contexts->height + 2) * stride;
+    size_t stride = (size_t)contexts->width + 2, rows = (size_t)contexts->height + 2;
+    size_t size = rows * stride + LANES;
     scene->stride = (Py_ssize_t)stride;
     scene->magnitudes = calloc(size, sizeof *scene->magnitudes);
+    scene->packed = calloc(size, sizeof *scene->packed);
     scene->activity = calloc(size, sizeof *scene->activity);
-    scene->sums = calloc(stride, sizeof *scene->sums);
-    scene->places = calloc(stride, sizeof *scene->places);
-    if (scene->magnitudes && scene->activity && scene->sums && scene->places)
+    scene->sums = calloc(stride + LANES, sizeof *scene->sums);
+    scene->places = calloc(stride + LANES, sizeof *scene->places);
+    if (scene->magnitudes && scene->packed && scene->activity && scene->sums && scene->places)
         return scene;
     close_scene(scene);
     return NULL;
@@ -228,7 +238,7 @@ static inline uint8_t magnitude_of(int32_t symbol)
     return (uint8_t)(capped < 0 ? -capped : capped);
 }
 
-static int is_zero(const int32_t *symbols, Py_ssize_t count)
+CLONED static int is_zero(const int32_t *symbols, Py_ssize_t count)
 {
     uint32_t any = 0;
     for (Py_ssize_t i = 0; i < count; i++)
@@ -237,7 +247,7 @@ static int is_zero(const int32_t *symbols, Py_ssize_t count)
 }
 
 /* Adds the magnitudes at hand to the activity, or takes them away. */
-static void move_activity(scene_t *scene, const contexts_t *contexts, int32_t sign)
+CLONED static void move_activity(scene_t *scene, const contexts_t *contexts, int32_t sign)
 {
     Py_ssize_t size = (contexts->height + 2) * scene->stride;
     int32_t *activity = scene->activity;
@@ -247,19 +257,18 @@ static void move_activity(scene_t *scene, const contexts_t *contexts, int32_t si
 }
 
 /* Brings a plane's magnitudes at hand and adds them to the activity or takes them away; most planes are all zero. */
-static void take_plane(scene_t *scene, const contexts_t *contexts, const int32_t *plane, int32_t sign)
+CLONED static void take_plane(scene_t *scene, const contexts_t *contexts, const int32_t *plane, int32_t sign)
 {
     Py_ssize_t height = contexts->height, width = contexts->width;
     if (is_zero(plane, height * width)) {
         memset(scene->magnitudes, 0, (size_t)((height + 2) * scene->stride));
         return;
     }
-    for (Py_ssize_t y = 0; y < height; y++) {
-        uint8_t *magnitudes = scene->magnitudes + (y + 1) * scene->stride + 1;
-        const int32_t *symbols = plane + y * width;
-        for (Py_ssize_t x = 0; x < width; x++)
-            magnitudes[x] = magnitude_of(symbols[x]);
-    }
+    uint8_t *restrict packed = scene->packed;
+    for (Py_ssize_t i = 0; i < height * width; i++)
+        packed[i] = magnitude_of(plane[i]);
+    for (Py_ssize_t y = 0; y < height; y++)
+        memcpy(scene->magnitudes + (y + 1) * scene->stride + 1, packed + y * width, (size_t)width);
     move_activity(scene, contexts, sign);
 }
 
@@ -286,21 +295,22 @@ static Py_ssize_t only_table(const contexts_t *contexts, Py_ssize_t channel)
     return map[0];
 }
 
-/* Fills places[x] with activity class * NEARS + what of `near` lies in the row above. */
-static void find_places(scene_t *scene, const contexts_t *contexts, Py_ssize_t channel, Py_ssize_t y)
+/* Fills places[x] with activity class * NEARS + what of `near` lies in the row above. Works on whole LANES: what lies
+ * behind the row's end is read too, and its places are never used. */
+CLONED static void find_places(scene_t *scene, const contexts_t *contexts, Py_ssize_t channel, Py_ssize_t y)
 {
     const uint8_t *above = scene->magnitudes + y * scene->stride + 1;
     const int32_t *activity = scene->activity + (y + 1) * scene->stride + 1;
     const int32_t *limits = contexts->activity_limits + channel * contexts->activity_count;
-    Py_ssize_t width = contexts->width, stride = scene->stride;
+    Py_ssize_t stride = scene->stride, lanes = (contexts->width + LANES - 1) / LANES * LANES;
     int32_t *restrict sums = scene->sums;
     uint16_t *restrict places = scene->places;
-    for (Py_ssize_t x = 0; x < width; x++) {
+    for (Py_ssize_t x = 0; x < lanes; x++) {
         sums[x] = 2 * activity[x] + activity[x - 1] + activity[x + 1] + activity[x - stride] + activity[x + stride];
         places[x] = (uint16_t)(2 * above[x] + above[x - 1] + above[x + 1]);
     }
     for (Py_ssize_t i = 0; i < contexts->activity_count; i++)
-        for (Py_ssize_t x = 0; x < width; x++)
+        for (Py_ssize_t x = 0; x < lanes; x++)
             places[x] = (uint16_t)(places[x] + (sums[x] >= limits[i] ? NEARS : 0));
 }
 
