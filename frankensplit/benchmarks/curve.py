@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from frankensplit.training.where import Where
 
 WITHIN_POINTS = 0.25
-MULTIPLE = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +149,7 @@ def _accuracy(
     import torch
 
     from frankensplit.evaluation.metrics import metric_for
-    from frankensplit.geometry import Geometry
+    from frankensplit.geometry import MULTIPLE, Geometry
     from frankensplit.models.backbone import freeze
     from frankensplit.models.encoder import normalise
     from frankensplit.models.heads import head_class, heads_with_truth

@@ -69,7 +69,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _profiles(codec: Codec, sizes: list[tuple[int, int]] | None, fixed: bool) -> list[Profile]:
-    from frankensplit.edge.tensorrt.profile import MULTIPLE, Profile
+    from frankensplit.edge.tensorrt.profile import Profile
+    from frankensplit.geometry import MULTIPLE
 
     chosen = sizes or [codec.largest]
     rounded = [tuple(-(-side // MULTIPLE) * MULTIPLE for side in size) for size in chosen]

@@ -85,6 +85,11 @@ class Tables:
         pmfs = [_normalised(channel, seen) for channel, (_, seen) in enumerate(counts)]
         return cls.from_pmfs(pmfs, [offset for offset, _ in counts])
 
+    def of(self, channels: Sequence[int]) -> Tables:
+        """Return the tables of some channels, in this order."""
+        rows = list(channels)
+        return Tables(self.cdf[rows], self.sizes[rows], self.offsets[rows])
+
     def ideal_bits(self, symbols: Ints) -> float:
         """Give the bits that int32 ``(C, H, W)`` symbols cost; a real payload adds 32 to 64 bits in all.
 

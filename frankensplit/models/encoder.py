@@ -28,13 +28,16 @@ class DownBlock(nn.Module):
     """Two 3x3 convolutions and a 1x1 skip, half the resolution.
 
     ``act_between`` puts a ReLU after both convolutions, as the paper's text says; without it only the second has one,
-    as in the published code.
+    as in the published code. ``middle`` is the width between the two; None: that of the outputs.
     """
 
-    def __init__(self, inputs: int, outputs: int, act_between: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, act_between: bool = True, middle: int | None = None
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        middle = middle or outputs
+        self.conv1 = nn.Conv2d(inputs, middle, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(middle, outputs, 3, padding=1)
         self.skip = Skip(inputs, outputs, 1, stride=2)
         self.act_between = act_between
 
@@ -53,12 +56,15 @@ class Encoder(nn.Module):
         size: ``s``, ``m`` or ``l``; or ``nano``, for robots without a GPU: four 3x3 convolutions, a quarter of S's
             multiply-accumulates.
         act_between: ReLU after the first convolution of each block (see :class:`DownBlock`); nothing to nano.
+        channels: of the latent, where the exporter dropped some; None: as many as the size has.
     """
 
-    def __init__(self, size: str = "s", act_between: bool = True) -> None:
+    def __init__(self, size: str = "s", act_between: bool = True, channels: int | None = None) -> None:
         super().__init__()
-        self.channels = CHANNELS[size]
-        self.blocks = _nano(self.channels) if size == "nano" else _blocks(self.channels, act_between)
+        width = CHANNELS[size]
+        self.channels = channels or width
+        nano = size == "nano"
+        self.blocks = _nano(width, self.channels) if nano else _blocks(width, self.channels, act_between)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images ``(N, 3, H, W)`` to latents ``(N, C, H/8, W/8)``, unbounded floats."""
@@ -66,21 +72,21 @@ class Encoder(nn.Module):
         return result
 
 
-def _blocks(channels: int, act_between: bool) -> nn.Sequential:
-    widths = (3, *WIDTHS, channels)
-    return nn.Sequential(*(DownBlock(a, b, act_between) for a, b in pairwise(widths)))
+def _blocks(width: int, channels: int, act_between: bool) -> nn.Sequential:
+    blocks = [DownBlock(a, b, act_between) for a, b in pairwise((3, *WIDTHS))]
+    return nn.Sequential(*blocks, DownBlock(WIDTHS[-1], channels, act_between, middle=width))
 
 
-def _nano(channels: int) -> nn.Sequential:
+def _nano(width: int, channels: int) -> nn.Sequential:
     first, second = WIDTHS
     return nn.Sequential(
         nn.Conv2d(3, first, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(first, second, 3, stride=2, padding=1),
         nn.ReLU(),
-        nn.Conv2d(second, channels, 3, stride=2, padding=1),
+        nn.Conv2d(second, width, 3, stride=2, padding=1),
         nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.Conv2d(width, channels, 3, padding=1),
     )
 
 

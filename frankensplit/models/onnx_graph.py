@@ -64,9 +64,9 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
     constants = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
     kinds = [node.op_type for node in graph.node]
     between = kinds[kinds.index("Conv") + 1] == "Relu"
-    encoder = Encoder(size, between)
-    modules = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     nodes = [node for node in graph.node if node.op_type == "Conv"]
+    encoder = Encoder(size, between, channels=len(constants[nodes[-1].input[1]]))
+    modules = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     if len(nodes) != len(modules) or kinds.count("Sub") != 2:
         raise BundleError(f"{path} has {len(nodes)} convolutions, an encoder of size {size!r} {len(modules)}")
     try:

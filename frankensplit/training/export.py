@@ -4,41 +4,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Ints, Tables
-from frankensplit.data.sources import STREET
-from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
-from frankensplit.geometry import Geometry
+from frankensplit.geometry import MULTIPLE
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.models.onnx_graph import encoder_graph
-from frankensplit.progress import track
+from frankensplit.models.pruning import keep_channels
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
-from frankensplit.training.pools import held_out_sources, read_pictures
+from frankensplit.training.latents import Latents, read_latents, training_frames
 from frankensplit.training.precisions import FRAMES, differences, spread, write_precisions
 from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
-
-MULTIPLE = 32
-STREET_FRAMES = 60  # of the synthetic street, whose symbols are counted
-FINE = 256  # parts of a symbol, in which latents are kept while tables are fitted
 
 
 def export_run(
@@ -63,8 +55,8 @@ def export_bundle(
     """Write the bundle of a codec run to ``out``, whole or not at all.
 
     Both the density's tables and tables refitted to symbol counts over the training frames are tried on the frames
-    that the recipe holds out (all training frames where it holds out none); the cheaper are kept. The encoder is
-    written in every precision.
+    that the recipe holds out (all training frames where it holds out none); the cheaper are kept. Channels of the
+    latent that are 0 in all these frames are left out. The encoder is written in every precision.
 
     Args:
         run: codec run; its teacher's run lies beside it.
@@ -84,15 +76,14 @@ def export_bundle(
         (partial / "server").mkdir()
         figures: dict[str, Any] = {}
         if isinstance(task, TrainCodec):
-            medians = task.prior.medians
-            figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
+            medians, figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
         else:
             medians = task.medians.flatten()
             shutil.copytree(run / KEPT_CODEC, partial / "codec")
             if recipe.levels:
-                figures = _add_levels(partial / "codec", task, recipe, data_root)
+                medians, figures = _add_levels(partial / "codec", task, recipe, data_root)
         if figures:
-            pictures = spread(list(_frames(recipe, data_root)), 2 * FRAMES)
+            pictures = spread(list(training_frames(recipe, data_root)), 2 * FRAMES)
             figures["precisions"] = write_precisions(partial / "codec", pictures)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         card = {
@@ -108,13 +99,12 @@ def export_bundle(
 
 def _write_codec(
     folder: Path, task: TrainCodec, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
-) -> dict[str, Any]:
-    """Write encoder, tables and manifest; return what the tables cost."""
+) -> tuple[Tensor, dict[str, Any]]:
+    """Write encoder, tables and manifest; return the medians and what the tables cost."""
     folder.mkdir()
     task.prior.fit_quantiles()
-    onnx.save(encoder_graph(task.encoder, task.prior.medians), folder / "encoder.onnx")
-    latents = _read_latents(folder / "encoder.onnx", recipe, nominal, data_root)
-    tables, figures = _choose_tables(task.prior.tables(), *latents.rounded(1.0))
+    encoder = _write_encoder(folder, task, task.prior.medians, recipe, nominal, data_root)
+    tables, figures = _choose_tables(task.prior.tables().of(encoder.kept), *encoder.latents.rounded(1.0))
     manifest = {
         "format": CODEC_FORMAT,
         "nominal_height": nominal[0],
@@ -124,20 +114,57 @@ def _write_codec(
         "channels": tables.channels,
         "encoder": recipe.encoder.size,
     }
-    return figures | _write_levels(folder, manifest, tables, latents, ())
+    figures |= encoder.figures | _write_levels(folder, manifest, tables, encoder.latents, ())
+    return encoder.medians, figures
 
 
-def _add_levels(folder: Path, task: TrainBlueprint, recipe: CodecRecipe, data_root: Path) -> dict[str, Any]:
-    """Add quality levels to a finished codec, whose tables stay those of level 0; return what they cost."""
+def _add_levels(
+    folder: Path, task: TrainBlueprint, recipe: CodecRecipe, data_root: Path
+) -> tuple[Tensor, dict[str, Any]]:
+    """Add quality levels to a finished codec, whose tables stay those of level 0; return as ``_write_codec``."""
     codec = Codec.open(folder)
-    onnx.save(encoder_graph(task.encoder, task.medians.flatten()), folder / "encoder.onnx")
     nominal = codec.nominal_height, codec.nominal_width
-    latents = _read_latents(folder / "encoder.onnx", recipe, nominal, data_root)
-    return _write_levels(folder, codec.manifest, codec.tables, latents, recipe.levels)
+    encoder = _write_encoder(folder, task, task.medians.flatten(), recipe, nominal, data_root)
+    manifest, tables = {**codec.manifest, "channels": len(encoder.kept)}, codec.tables.of(encoder.kept)
+    figures = encoder.figures | _write_levels(folder, manifest, tables, encoder.latents, recipe.levels)
+    return encoder.medians, figures
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What follows from an encoder that was written: the channels kept of its latent, their medians ``(C,)``, and the
+    latents of the frames that tables are fitted to.
+    """
+
+    kept: list[int]
+    medians: Tensor
+    latents: Latents
+    figures: dict[str, Any]
+
+
+def _write_encoder(
+    folder: Path,
+    task: TrainCodec | TrainBlueprint,
+    medians: Tensor,
+    recipe: CodecRecipe,
+    nominal: tuple[int, int],
+    data_root: Path,
+) -> _Written:
+    """Write ``encoder.onnx`` without the channels that are 0 in every frame; the task's networks lose them too."""
+    path = folder / "encoder.onnx"
+    onnx.save(encoder_graph(task.encoder, medians), path)
+    latents = read_latents(path, recipe, nominal, data_root)
+    kept = latents.live()
+    dropped = len(medians) - len(kept)
+    if dropped:
+        keep_channels(task.encoder, task.blueprint, kept, medians)
+        medians, latents = medians[kept], latents.of(kept)
+        onnx.save(encoder_graph(task.encoder, medians), path)
+    return _Written(kept, medians, latents, {"dropped_channels": dropped})
 
 
 def _write_levels(
-    folder: Path, manifest: dict[str, Any], tables: Tables, latents: _Latents, steps: Sequence[float]
+    folder: Path, manifest: dict[str, Any], tables: Tables, latents: Latents, steps: Sequence[float]
 ) -> dict[str, Any]:
     """Write the tables of all levels, of which those of level 0 are known, and ``codec.json``."""
     hashes, figures = write_level(folder, 0, *latents.rounded(1.0), tables)
@@ -161,48 +188,6 @@ def _choose_tables(
         "refitted_bytes": ideal_bytes(refitted, held_out),
     }
     return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
-
-
-@dataclass(frozen=True)
-class _Latents:
-    """Latents less their medians, int32 ``(C, h, w)`` in parts of 1 / ``FINE``, so that one pass serves all levels.
-
-    ``held_out`` are those of the frames that the recipe holds out, or of all training frames where it holds out none.
-    """
-
-    training: list[Ints]
-    held_out: list[Ints]
-
-    def rounded(self, step: float) -> tuple[list[Ints], list[Ints]]:
-        """Return the symbols of a level, of the training frames and of the held-out ones."""
-
-        def symbols(latents: list[Ints]) -> list[Ints]:
-            return [np.rint(latent / (FINE * step)).astype(np.int32) for latent in latents]
-
-        return symbols(self.training), symbols(self.held_out)
-
-
-def _read_latents(encoder: Path, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path) -> _Latents:
-    runtime = open_runtime("onnxruntime", encoder, RuntimeOptions(threads=2))
-
-    def latents(pictures: Iterable[NDArray[np.uint8]], what: str) -> list[Ints]:
-        found, every = [], list(pictures)
-        for rgb in track(every, what, len(every)):
-            geometry = Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
-            found.append(runtime(geometry.prepare(rgb)[None], FINE)[0].copy())
-        return found
-
-    training = latents(_frames(recipe, data_root), "symbols of training frames")
-    sources = held_out_sources(recipe.data)
-    pictures = (rgb for source in sources for rgb in read_pictures(source, data_root))
-    return _Latents(training, latents(pictures, "symbols of held-out frames") if sources else training)
-
-
-def _frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
-    for source in recipe.data:
-        some = min(source.frames or STREET_FRAMES, STREET_FRAMES)
-        street = source.data.startswith(f"{STREET}:")
-        yield from read_pictures(source.model_copy(update={"frames": some}) if street else source, data_root)
 
 
 def _write_server(
@@ -256,6 +241,8 @@ def _rate(recipe: dict[str, Any], figures: dict[str, Any]) -> str:
             f"Tables on held-out training frames, ideal bytes a frame: density {figures['density_bytes']:.0f},",
             f"refitted to symbol counts {figures['refitted_bytes']:.0f}; kept: {kept}.",
         ]
+    if figures.get("dropped_channels"):
+        lines += [f"Left out: {figures['dropped_channels']} latent channels that were 0 in every frame."]
     for step, one in zip((1, *recipe["levels"]), figures.get("levels", []), strict=False):
         lines += [
             f"Level of step {step:g}: {one['context_bytes']:.0f} bytes a held-out frame, "

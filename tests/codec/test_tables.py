@@ -151,6 +151,13 @@ def test_ideal_bits_foretell_a_large_payload() -> None:
     assert 31 <= overhead_bits <= 65
 
 
+def test_tables_of_some_channels() -> None:
+    tables = Tables(**GOOD)
+    assert_same(tables.of([0, 1]), tables)
+    only = tables.of([1])
+    assert only.channels == 1 and only.offsets.tolist() == [7]
+
+
 def test_ideal_bits_want_the_channels_of_the_tables() -> None:
     with pytest.raises(SymbolError, match="3 channels, expected 2"):
         Tables(**GOOD).ideal_bits(np.zeros((3, 2, 2), np.int32))

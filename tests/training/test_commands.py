@@ -19,6 +19,7 @@ from frankensplit.cli import main
 from frankensplit.data.street import CLASSES, Street
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
+from frankensplit.training.codec_run import load_codec
 from frankensplit.training.reroute_run import load_reroute
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
@@ -218,6 +219,25 @@ def test_a_bundle_gets_precisions_anew(bundle_folder, root, capsys):
         path.name for path in names if (out / path).read_bytes() != (bundle_folder / path).read_bytes()
     }
     assert changed <= {"manifest.json", "precisions.json", "encoder.int8.onnx", "encoder.int8-cpu.onnx"}
+
+
+def test_channels_that_are_0_in_every_frame_are_left_out(bundle_folder, root, monkeypatch):
+    task, recipe, teacher = load_codec(root / "runs" / "codec")
+    task.prior.fit_quantiles()
+    last, kept = task.encoder.blocks[-1], [1, 4, 30]
+    with torch.no_grad():
+        for channel in set(range(48)) - set(kept):
+            last.conv2.weight[channel], last.conv2.bias[channel] = 0, 0
+            last.skip.weight[channel], last.skip.bias[channel] = 0, task.prior.medians[channel]
+        last.skip.weight[kept] *= 100
+    monkeypatch.setattr("frankensplit.training.export.load_codec", lambda run: (task, recipe, teacher))
+    assert main(["export", "codec", str(root / "quiet"), "--nominal", "128x96", *_places(root)]) == 0
+    bundle, frame = Bundle.open(root / "quiet"), Street(8, *SIZE).frame(0).rgb
+    assert bundle.codec.channels == len(kept)
+    assert "Left out: 45 latent channels" in (root / "quiet" / "card.md").read_text()
+    for precision in bundle.codec.precisions:
+        data = FrameEncoder(bundle.codec, precision=precision).encode(frame).data
+        assert Predictor(bundle).predict(data).results["segmentation"].mask.shape == SIZE
 
 
 def test_levels_are_added_to_a_finished_codec(bundle_folder, root):

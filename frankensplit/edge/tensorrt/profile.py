@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 
 from frankensplit.errors import ImageError
+from frankensplit.geometry import MULTIPLE
 
-MULTIPLE = 32  # sides of frames are multiples of it
 LARGEST_SIDE = 8192
 BUILD = "frankensplit export BUNDLE --tensorrt"
 

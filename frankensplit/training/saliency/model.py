@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from frankensplit.bundle import Bundle, canonical_json
 from frankensplit.errors import BundleError
-from frankensplit.geometry import Geometry
+from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.models.backbone import Backbone, freeze
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import load_backbone, load_heads
@@ -23,7 +23,6 @@ from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.teacher import Teacher, teacher_of_run
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
-MULTIPLE = 32
 
 
 class OwnClassifier(nn.Module):
