@@ -7,9 +7,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from fs_edge_node.launch_table import EDGE
 SETTLE_S = 1.5  # until the node knows that nobody listens any more
 PATIENCE_S = 60.0
 POLL_S = 0.005
+BUDGET = 0.5  # of the kilobits a second that the node sends without a bound
+WINDOW_S = 5.0  # over which the node holds a budget
+STEP_S = 0.2  # from one window to the next
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Watch:
         rate_hz: the camera's rate.
         packets: before memory is read.
         idle_s: seconds without a subscriber.
+        budget_s: seconds under a budget, after a first window.
     """
 
     frames: NDArray[np.uint8]
     rate_hz: float = 30.0
     packets: int = 60
     idle_s: float = 10.0
+    budget_s: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ class Seen:
         idle_cpu_percent: of one core, while the camera goes on and nobody listens.
         wake_frames: from the first frame that the camera sent after a subscriber came to the first that was a packet,
             discovery by DDS included.
+        target_kbps: half of the kilobits a second that it sends without a bound, which it was then started with.
+        held_kbps: what it sent then, on average.
+        budget_off_percent: how far the worst window of 5 s lay from the target, as packets came to the subscriber.
     """
 
     rss_mb: float
@@ -64,10 +73,14 @@ class Seen:
     busy_cpu_percent: float
     idle_cpu_percent: float
     wake_frames: int
+    target_kbps: float
+    held_kbps: float
+    budget_off_percent: float
 
 
 def watch_edge(bundle: Path, precision: str, watch: Watch, folder: Path) -> Seen:
-    """Start the node twice, so that files and bytecode are in caches, and watch the second one.
+    """Start the node twice, so that files and bytecode are in caches, and watch the second one; then a third, with a
+    budget.
 
     Args:
         bundle: folder of a bundle or codec.
@@ -91,7 +104,15 @@ def watch_edge(bundle: Path, precision: str, watch: Watch, folder: Path) -> Seen
         watcher = _Watcher(processes, folder)
         watcher.until(lambda: watcher.seen("listening"), "the watcher to listen")
         started_ns = time.monotonic_ns()
-        return _look(watcher, processes.start(EDGE, **values), started_ns, watch)
+        figures = _look(watcher, processes.start(EDGE, **values), started_ns, watch)
+        target_kbps = round(BUDGET * _kbps(watcher.seen("packet")[: watch.packets]), 1)
+        processes.running.pop(EDGE.executable).stop()
+        begun = len(watcher.seen("packet"))
+        processes.start(EDGE, **values, target_kbps=str(target_kbps))
+        watcher.until(lambda: len(watcher.seen("packet")) > begun, "a packet of the node with a budget")
+        time.sleep(WINDOW_S + watch.budget_s)
+        processes.require_running()
+        return Seen(**figures, **_budget(watcher.seen("packet")[begun:], target_kbps))
 
 
 class _Watcher:
@@ -121,7 +142,7 @@ class _Watcher:
         return self.seen(kind)[-1]
 
 
-def _look(watcher: _Watcher, edge: Process, started_ns: int, watch: Watch) -> Seen:
+def _look(watcher: _Watcher, edge: Process, started_ns: int, watch: Watch) -> dict[str, Any]:
     watcher.until(lambda: watcher.seen("packet"), "a packet")
     first_packet_cpu_s, busy = _processor_s(edge.pid), _Share(edge.pid)
     watcher.until(lambda: len(watcher.seen("packet")) >= watch.packets, f"{watch.packets} packets")
@@ -134,15 +155,34 @@ def _look(watcher: _Watcher, edge: Process, started_ns: int, watch: Watch) -> Se
     idle_percent, packets = idle.percent(), len(watcher.seen("packet"))
     woken = watcher.listen(True)
     watcher.until(lambda: len(watcher.seen("packet")) > packets, "a packet for the new subscriber")
-    return Seen(
-        rss_mb=round(rss_mb, 1),
-        pss_mb=round(pss_mb, 1),
-        first_packet_s=round((watcher.seen("packet")[0].at_ns - started_ns) / 1e9, 3),
-        first_packet_cpu_s=round(first_packet_cpu_s, 2),
-        busy_cpu_percent=round(busy_percent, 2),
-        idle_cpu_percent=round(idle_percent, 2),
-        wake_frames=watcher.seen("packet")[packets].frame - woken.frame,
-    )
+    return {
+        "rss_mb": round(rss_mb, 1),
+        "pss_mb": round(pss_mb, 1),
+        "first_packet_s": round((watcher.seen("packet")[0].at_ns - started_ns) / 1e9, 3),
+        "first_packet_cpu_s": round(first_packet_cpu_s, 2),
+        "busy_cpu_percent": round(busy_percent, 2),
+        "idle_cpu_percent": round(idle_percent, 2),
+        "wake_frames": watcher.seen("packet")[packets].frame - woken.frame,
+    }
+
+
+def _budget(packets: Sequence[Event], target_kbps: float) -> dict[str, float]:
+    """Judge the windows of a node that was given a budget; the first, in which it learns, does not count."""
+    settled = [packet for packet in packets if packet.at_ns >= packets[0].at_ns + 1e9 * WINDOW_S]
+    times_s = np.array([packet.at_ns for packet in settled]) / 1e9
+    kilobits = np.array([packet.packet_bytes for packet in settled]) / 125
+    starts = np.arange(times_s[0], times_s[-1] - WINDOW_S, STEP_S)
+    rates = [kilobits[(times_s >= start) & (times_s < start + WINDOW_S)].sum() / WINDOW_S for start in starts]
+    return {
+        "target_kbps": target_kbps,
+        "held_kbps": round(_kbps(settled), 1),
+        "budget_off_percent": round(100 * float(np.abs(np.array(rates) / target_kbps - 1).max()), 2),
+    }
+
+
+def _kbps(packets: Sequence[Event]) -> float:
+    """Kilobits a second of packets, from the first to the last."""
+    return sum(packet.packet_bytes for packet in packets[1:]) * 8e6 / (packets[-1].at_ns - packets[0].at_ns)
 
 
 class _Share:

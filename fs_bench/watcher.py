@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ class WatcherNode(Node):
             self._events.add("deaf", self._number)
 
     def _on_latent(self, latent: CompressedLatent) -> None:
-        self._events.add("packet", int(latent.header.frame_id), time.monotonic_ns())
+        self._events.add("packet", int(latent.header.frame_id), len(latent.data))
 
 
 def main(args: list[str] | None = None) -> int:

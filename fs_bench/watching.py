@@ -15,11 +15,12 @@ EVENTS, LISTEN = "events.txt", "listen"
 
 @dataclass(frozen=True)
 class Event:
-    """``listening``, ``deaf`` or ``packet``; the number of the next frame, or of the packet's; when."""
+    """``listening``, ``deaf`` or ``packet``; the number of the next frame, or of the packet's; when; its bytes."""
 
     kind: str
     frame: int
     at_ns: int
+    packet_bytes: int = 0
 
 
 class EventWriter:
@@ -28,9 +29,9 @@ class EventWriter:
     def __init__(self, folder: Path) -> None:
         self._file = (folder / EVENTS).open("a", encoding="utf-8", buffering=1)
 
-    def add(self, kind: str, frame: int, at_ns: int | None = None) -> None:
-        """Keep one event, of now unless it says otherwise."""
-        self._file.write(f"{kind} {frame} {time.monotonic_ns() if at_ns is None else at_ns}\n")
+    def add(self, kind: str, frame: int, packet_bytes: int = 0) -> None:
+        """Keep one event of now."""
+        self._file.write(f"{kind} {frame} {time.monotonic_ns()} {packet_bytes}\n")
 
 
 def read_events(folder: Path) -> list[Event]:
@@ -38,7 +39,7 @@ def read_events(folder: Path) -> list[Event]:
     path = folder / EVENTS
     *lines, _unfinished = (path.read_text(encoding="utf-8") if path.exists() else "").split("\n")
     words = [line.split() for line in lines]
-    return [Event(kind, int(frame), int(at_ns)) for kind, frame, at_ns in words]
+    return [Event(kind, *map(int, numbers)) for kind, *numbers in words]
 
 
 def may_listen(folder: Path) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from frankensplit.benchmarks.edge_path import Camera, Frame, Summary
+    from frankensplit.benchmarks.edge_path import Camera, Frame, RobotPath, Summary
     from frankensplit.bundle import Codec
     from frankensplit.edge.encoder import FrameEncoder
 
@@ -45,6 +45,9 @@ NODE_FIGURES = (
     "busy_cpu_percent",
     "idle_cpu_percent",
     "wake_frames",
+    "target_kbps",
+    "held_kbps",
+    "budget_off_percent",
 )
 NOTES = (
     "Entropy coding is the same for every precision and camera: its speed-up is measured once for each bundle.",
@@ -110,6 +113,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     cv2.setNumThreads(1)
     bench = _Bench(args.bundle, read_frames(args.data, args.data_root, args.frames))
     rows = bench.time(args.camera or [_camera(text) for text in CAMERAS], args.repeats)
+    bench.add_pipelining(rows, args.repeats)
     bench.add_coding(rows, args.repeats)
     bench.add_nodes(rows, None if args.no_node else args.idle_seconds)
     return {
@@ -136,6 +140,7 @@ class _Bench:
 
         self.codecs: dict[str, Codec] = {name: Codec.open(name) for name in bundles}
         self.frames: list[Frame] = [Frame(rgb) for rgb in pictures]
+        self.paths: list[RobotPath] = []  # of the rows, once they are timed
         self.missing: dict[str, str] = {}
         self.encoders: dict[tuple[str, str], FrameEncoder] = {}
         for name, codec in self.codecs.items():
@@ -164,9 +169,18 @@ class _Bench:
         )
         taken = [Summary.of(one) for one in samples]
         of_pictures = dict(zip(pictures, taken[len(paths) :], strict=True))
+        self.paths = paths
         return [
             self._row(*key, ours, of_pictures) for key, ours in zip(keys, taken[: len(paths)], strict=True)
         ]
+
+    def add_pipelining(self, rows: list[dict[str, Any]], repeats: int) -> None:
+        """Fill in what is gained by preparing a frame while another is in the network."""
+        from frankensplit.benchmarks.edge_pipelining import pipelining_gain
+        from frankensplit.progress import track
+
+        for row, path in track(zip(rows, self.paths, strict=True), "time two threads", len(rows)):
+            row["pipelining_gain"] = round(pipelining_gain(path, self.frames, repeats), 3)
 
     def add_coding(self, rows: list[dict[str, Any]], repeats: int) -> None:
         """Fill in how much faster entropy coding is than CompressAI's."""
@@ -231,6 +245,7 @@ class _Bench:
             "pictures_ms": {name: round(one.cpu_ms, 3) for name, one in pictures.items()},
             "entropy_share": round(ours.share("entropy"), 4),
             "convert_and_scale_share": round(ours.share("convert", "scale"), 4),
+            "pipelining_gain": None,
             "coding_speedup": None,
             "note": ROW_NOTES.get(precision, ""),
             **dict.fromkeys(NODE_FIGURES),
@@ -264,9 +279,11 @@ COLUMNS = {
     "over_webp_q80": "/ WebP\nq80",
     "over_png": "/ PNG",
     "over_jpeg_q90": "/ JPEG\nq90",
+    "pipelining_gain": "two\nthreads",
     "rss_mb": "RSS\nMB",
     "first_packet_s": "first\npacket s",
     "idle_cpu_percent": "idle\nCPU %",
+    "budget_off_percent": "budget\noff %",
 }
 VERDICTS = {True: "met", False: "missed", None: "not measured"}
 

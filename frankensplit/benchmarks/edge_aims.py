@@ -79,4 +79,5 @@ AIMS = (
     Aim("first packet after process start, s", 3, _key("first_packet_s")),
     Aim("CPU of a core with no subscriber, %", 1, _key("idle_cpu_percent")),
     Aim("frames until a new subscriber's first packet", 1, _key("wake_frames")),
+    Aim("worst 5 s under target_kbps, % off the target", 5, _key("budget_off_percent")),
 )

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.edge.encoder import FrameEncoder
+from frankensplit.edge.encoder import FrameEncoder, PreparedFrame
 from frankensplit.edge.image import decode_compressed, to_rgb
 from frankensplit.evaluation.rivals import Options, load_rival
 from frankensplit.geometry import Geometry
@@ -97,6 +97,10 @@ class RobotPath:
 
     def __init__(self, encoder: FrameEncoder, camera: Camera) -> None:
         self.encoder, self.camera = encoder, camera
+
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """Do what comes before the network."""
+        return self.encoder.prepare(self.camera.to_rgb(frame.seen_by(self.camera)))
 
     def measure(self, frame: Frame) -> Sample:
         """Encode one frame."""

@@ -56,6 +56,7 @@ def test_figures_of_a_row_belong_together(result: dict) -> None:
         assert all(math.isfinite(ratio) and ratio > 0 for ratio in ratios)
         assert set(row["stages_ms"]) == set(STAGES)
         assert all(taken >= 0 for taken in row["stages_ms"].values())
+        assert row["pipelining_gain"] > 0
         assert 0 < row["entropy_share"] < 1 and 0 < row["convert_and_scale_share"] < 1
 
 
@@ -89,6 +90,7 @@ def row(**given) -> dict:
         "first_packet_s": 2.0,
         "idle_cpu_percent": 0.5,
         "wake_frames": 1,
+        "budget_off_percent": 3.0,
     }
     return {**good, **given}
 
@@ -148,6 +150,7 @@ def test_the_real_node_is_watched(tmp_path: Path) -> None:
     frames = np.zeros((2, 96, 128, 3), np.uint8)
     folder = tmp_path / "watch"
     folder.mkdir()
-    seen = watch_edge(codec, "fp32", Watch(frames, rate_hz=20, packets=5, idle_s=0.5), folder)
+    seen = watch_edge(codec, "fp32", Watch(frames, rate_hz=20, packets=5, idle_s=0.5, budget_s=6), folder)
     assert 10 < seen.pss_mb <= seen.rss_mb
     assert 0 < seen.first_packet_s < 60 and seen.idle_cpu_percent >= 0 and seen.wake_frames >= 0
+    assert 0 < seen.held_kbps < 1.5 * seen.target_kbps and seen.budget_off_percent >= 0
