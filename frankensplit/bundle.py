@@ -121,12 +121,14 @@ class Codec:
         path = path / "codec" if (path / "codec").is_dir() else path
         manifest = _read_json(path / "codec.json")
         _check_codec_manifest(path, manifest)
-        _check_hash(path / "encoder.onnx", manifest["encoder_sha256"])
+        others = _read_precisions(path)
+        for name, expected in _hashes(manifest, others).items():
+            _check_hash(path / name, expected)
         entries = [{**manifest, "step": 1.0}, *manifest.get("levels", [])]
         levels = tuple(
             _open_level(path, number, entry, manifest["channels"]) for number, entry in enumerate(entries)
         )
-        return cls(path, manifest, levels, (FP32, *_check_precisions(path)))
+        return cls(path, manifest, levels, (FP32, *(name for name in others if not name.endswith(FOR_CPUS))))
 
     @property
     def tables(self) -> Tables:
@@ -439,13 +441,11 @@ def level_file(kind: str, level: int) -> str:
 
 def _open_level(path: Path, number: int, entry: dict[str, Any], channels: int) -> Level:
     tables_file = path / level_file("tables", number)
-    _check_hash(tables_file, entry["tables_sha256"])
     tables = Tables.load(tables_file)
     _check_channels(tables_file, tables.channels, channels)
     if "contexts_sha256" not in entry:
         return Level(float(entry["step"]), tables)
     contexts_file = path / level_file("contexts", number)
-    _check_hash(contexts_file, entry["contexts_sha256"])
     contexts = Contexts.load(contexts_file)
     _check_channels(contexts_file, contexts.channels, channels)
     return Level(float(entry["step"]), tables, contexts)
@@ -456,14 +456,33 @@ def _check_channels(file: Path, found: int, expected: int) -> None:
         raise BundleError(f"{file} has {found} channels, codec.json says {expected}: export the codec again")
 
 
-def _check_precisions(path: Path) -> list[str]:
-    """Verify the encoders of other precisions; return their names."""
+def files_of_codec(path: Path) -> dict[str, Any]:
+    """Return the SHA-256 that each file of a codec folder is to have, by name; ``codec.json`` is not among them.
+
+    Raises:
+        BundleError: the folder has no manifest of a codec.
+    """
+    manifest = _read_json(path / "codec.json")
+    _check_codec_manifest(path, manifest)
+    return _hashes(manifest, _read_precisions(path))
+
+
+def _hashes(manifest: dict[str, Any], precisions: dict[str, Any]) -> dict[str, Any]:
+    hashes = {"encoder.onnx": manifest["encoder_sha256"]}
+    for number, level in enumerate((manifest, *manifest.get("levels", []))):
+        for kind in ("tables", "contexts"):
+            if f"{kind}_sha256" in level:
+                hashes[level_file(kind, number)] = level[f"{kind}_sha256"]
+    return hashes | {f"encoder.{name}.onnx": one.get("sha256") for name, one in precisions.items()}
+
+
+def _read_precisions(path: Path) -> dict[str, Any]:
+    """Return what is said of the encoders of other precisions, by name."""
     file = path / "precisions.json"
     if not file.exists():
-        return []
+        return {}
     entries = _read_json(file)
     for name, entry in entries.items():
         if not PRECISION_NAME.fullmatch(name) or name == FP32 or not isinstance(entry, dict):
             raise BundleError(f"{file} has {name!r}, expected names such as int8, each with an object")
-        _check_hash(path / f"encoder.{name}.onnx", entry.get("sha256"))
-    return [name for name in entries if not name.endswith(FOR_CPUS)]
+    return entries

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,11 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Parse ``WIDTHxHEIGHT`` in pixels to height and width (for argparse)."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected WIDTHxHEIGHT, such as 480x360")
+    return int(match[2]), int(match[1])

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from frankensplit.cli import export_tensorrt
-from frankensplit.cli.common import add_data_root, add_json, add_runs, write_json
+from frankensplit.cli.common import add_data_root, add_json, add_runs, image_size, write_json
 
 NOMINAL = (360, 480)  # height, width
 WEIGHTS_LICENCE = (
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the bundle (default: the folder's)")
     parser.add_argument(
         "--nominal",
-        type=_size,
+        type=image_size,
         default=NOMINAL,
         metavar="WxH",
         help="box that images are scaled to fit (480x360); of a head it is the bundle's",
@@ -86,10 +85,3 @@ def _calibrate(args: argparse.Namespace) -> int:
         print(f"{name}: {differences(one)}")
     write_json({"bundle": bundle.name, "codec": bundle.codec.id_hex, "precisions": figures}, args.json)
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected WIDTHxHEIGHT, such as 480x360")
-    return int(match[2]), int(match[1])

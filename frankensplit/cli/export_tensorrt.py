@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import write_json
+from frankensplit.cli.common import image_size, write_json
 
 if TYPE_CHECKING:
     from frankensplit.bundle import Codec
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--size",
         action="append",
-        type=_size,
+        type=image_size,
         metavar="WxH",
         help="largest frame that the network is given, rounded up to multiples of 32; may be repeated "
         "(default: the bundle's nominal size)",
@@ -112,11 +111,3 @@ def _figures(one: Built) -> dict[str, Any]:
         "bytes": one.size,
         "checked_by": one.checked_by,
     }
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Return height and width."""
-    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected WIDTHxHEIGHT, such as 480x384")
-    return int(match[2]), int(match[1])

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.bundle import Bundle, Codec, find_bundle, level_file, sha256_of
+from frankensplit.bundle import Bundle, Codec, files_of_codec, find_bundle, sha256_of
 from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
 from frankensplit.errors import BundleError
@@ -106,29 +106,15 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _listed(path: Path) -> dict[str, str]:
     """Return the expected hash of each file."""
-    source = next(
-        (p for p in (path / "manifest.json", path / "codec.json") if p.exists()), path / "manifest.json"
-    )
+    source = path / "manifest.json"
+    if not source.exists() and (path / "codec.json").exists():
+        return files_of_codec(path)
     try:
-        listed = json.loads(source.read_text(encoding="utf-8"))
-        if source.name == "manifest.json":
-            return dict(listed["files"])
-        return _files_of_codec(path, listed)
+        return dict(json.loads(source.read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise BundleError(
             f"{source} lists no files ({type(err).__name__}: {err}); give a bundle or codec"
         ) from err
-
-
-def _files_of_codec(path: Path, manifest: dict[str, Any]) -> dict[str, str]:
-    files = {"encoder.onnx": manifest["encoder_sha256"]}
-    for number, level in enumerate((manifest, *manifest.get("levels", []))):
-        for kind in ("tables", "contexts"):
-            if f"{kind}_sha256" in level:
-                files[level_file(kind, number)] = level[f"{kind}_sha256"]
-    precisions = path / "precisions.json"
-    others = json.loads(precisions.read_text(encoding="utf-8")) if precisions.exists() else {}
-    return files | {f"encoder.{name}.onnx": one["sha256"] for name, one in others.items()}
 
 
 def _check_file(path: Path, expected: str) -> dict[str, Any]:
