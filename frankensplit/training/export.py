@@ -26,11 +26,15 @@ from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
-from frankensplit.training.latents import Latents, read_latents, training_frames
-from frankensplit.training.precisions import FRAMES, differences, spread, write_precisions
+from frankensplit.training.latents import Frames, Latents, read_latents
+from frankensplit.training.pools import held_out_sources
+from frankensplit.training.precisions import FRAMES, differences, write_precisions
 from frankensplit.training.recipe import CodecRecipe
+from frankensplit.training.sample import sample, spread
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
+
+MOST_FRAMES = 500  # of the training set, and as many held-out ones, that tables are fitted to
 
 
 def export_run(
@@ -68,23 +72,14 @@ def export_bundle(
 
     Returns:
         Bytes a frame of either tables on the held-out frames: ``density_bytes``, ``refitted_bytes``; of each level as
-        ``write_level`` gives them: ``levels``; ``precisions`` as ``write_precisions`` gives them. Nothing where the
-        codec was another bundle's and has got no levels: it is copied as it is, so that its packets are decoded.
+        ``write_level`` gives them: ``levels``; ``dropped_channels``; ``precisions`` as ``write_precisions`` gives
+        them. Nothing where the codec was another bundle's and has got no levels: it is copied as it is, so that its
+        packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
     with new_folder(out) as partial:
         (partial / "server").mkdir()
-        figures: dict[str, Any] = {}
-        if isinstance(task, TrainCodec):
-            medians, figures = _write_codec(partial / "codec", task, recipe, nominal, data_root)
-        else:
-            medians = task.medians.flatten()
-            shutil.copytree(run / KEPT_CODEC, partial / "codec")
-            if recipe.levels:
-                medians, figures = _add_levels(partial / "codec", task, recipe, data_root)
-        if figures:
-            pictures = spread(list(training_frames(recipe, data_root)), 2 * FRAMES)
-            figures["precisions"] = write_precisions(partial / "codec", pictures)
+        medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         card = {
             "name": name,
@@ -98,69 +93,89 @@ def export_bundle(
 
 
 def _write_codec(
-    folder: Path, task: TrainCodec, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path
+    folder: Path,
+    run: Path,
+    task: TrainCodec | TrainBlueprint,
+    recipe: CodecRecipe,
+    nominal: tuple[int, int],
+    data_root: Path,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Write encoder, tables and manifest; return the medians and what the tables cost."""
-    folder.mkdir()
-    task.prior.fit_quantiles()
-    encoder = _write_encoder(folder, task, task.prior.medians, recipe, nominal, data_root)
-    tables, figures = _choose_tables(task.prior.tables().of(encoder.kept), *encoder.latents.rounded(1.0))
-    manifest = {
+    """Write a new codec, or a finished one with new levels or as it is; return its medians, and what packets cost."""
+    if isinstance(task, TrainCodec):
+        folder.mkdir()
+        task.prior.fit_quantiles()
+        return _fit_codec(folder, task, task.prior.medians, _manifest(recipe, nominal), recipe, data_root)
+    shutil.copytree(run / KEPT_CODEC, folder)
+    medians = task.medians.flatten()
+    if not recipe.levels:
+        return medians, {}
+    return _fit_codec(folder, task, medians, Codec.open(folder).manifest, recipe, data_root)
+
+
+def _manifest(recipe: CodecRecipe, nominal: tuple[int, int]) -> dict[str, Any]:
+    return {
         "format": CODEC_FORMAT,
         "nominal_height": nominal[0],
         "nominal_width": nominal[1],
         "stride": STRIDE,
         "multiple": MULTIPLE,
-        "channels": tables.channels,
         "encoder": recipe.encoder.size,
     }
-    figures |= encoder.figures | _write_levels(folder, manifest, tables, encoder.latents, ())
-    return encoder.medians, figures
 
 
-def _add_levels(
-    folder: Path, task: TrainBlueprint, recipe: CodecRecipe, data_root: Path
+def _fit_codec(
+    folder: Path,
+    task: TrainCodec | TrainBlueprint,
+    medians: Tensor,
+    manifest: dict[str, Any],
+    recipe: CodecRecipe,
+    data_root: Path,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Add quality levels to a finished codec, whose tables stay those of level 0; return as ``_write_codec``."""
-    codec = Codec.open(folder)
-    nominal = codec.nominal_height, codec.nominal_width
-    encoder = _write_encoder(folder, task, task.medians.flatten(), recipe, nominal, data_root)
-    manifest, tables = {**codec.manifest, "channels": len(encoder.kept)}, codec.tables.of(encoder.kept)
-    figures = encoder.figures | _write_levels(folder, manifest, tables, encoder.latents, recipe.levels)
+    """Write encoders, tables and manifest; tables of a finished codec stay those of level 0."""
+    nominal = manifest["nominal_height"], manifest["nominal_width"]
+    frames, held_out = (
+        sample(sources, nominal, data_root, MOST_FRAMES)
+        for sources in (recipe.data, held_out_sources(recipe.data))
+    )
+    tables = task.prior.tables() if isinstance(task, TrainCodec) else Codec.open(folder).tables
+    encoder = _write_encoder(folder, task, medians, frames, held_out)
+    tables = tables.of(encoder.kept)
+    figures: dict[str, Any] = {}
+    if isinstance(task, TrainCodec):
+        tables, figures = _choose_tables(tables, *encoder.latents.rounded(1.0))
+    figures["dropped_channels"] = len(medians) - tables.channels
+    manifest = {**manifest, "channels": tables.channels}
+    figures |= _write_levels(folder, manifest, tables, encoder.latents, recipe.levels)
+    figures["precisions"] = write_precisions(folder, spread(frames, 2 * FRAMES))
     return encoder.medians, figures
 
 
 @dataclass(frozen=True)
 class _Written:
-    """What follows from an encoder that was written: the channels kept of its latent, their medians ``(C,)``, and the
-    latents of the frames that tables are fitted to.
-    """
+    """An encoder that was written: the channels kept of its latent, their medians ``(C,)``, and latents of frames."""
 
     kept: list[int]
     medians: Tensor
     latents: Latents
-    figures: dict[str, Any]
 
 
 def _write_encoder(
     folder: Path,
     task: TrainCodec | TrainBlueprint,
     medians: Tensor,
-    recipe: CodecRecipe,
-    nominal: tuple[int, int],
-    data_root: Path,
+    frames: Frames,
+    held_out: Frames,
 ) -> _Written:
     """Write ``encoder.onnx`` without the channels that are 0 in every frame; the task's networks lose them too."""
     path = folder / "encoder.onnx"
     onnx.save(encoder_graph(task.encoder, medians), path)
-    latents = read_latents(path, recipe, nominal, data_root)
+    latents = read_latents(path, frames, held_out)
     kept = latents.live()
-    dropped = len(medians) - len(kept)
-    if dropped:
+    if len(kept) < len(medians):
         keep_channels(task.encoder, task.blueprint, kept, medians)
         medians, latents = medians[kept], latents.of(kept)
         onnx.save(encoder_graph(task.encoder, medians), path)
-    return _Written(kept, medians, latents, {"dropped_channels": dropped})
+    return _Written(kept, medians, latents)
 
 
 def _write_levels(

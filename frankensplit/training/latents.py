@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The latents of a recipe's frames, which tables are fitted to and channels are judged by."""
+"""The latents of frames, which tables are fitted to and channels are judged by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.codec.tables import Ints
-from frankensplit.data.sources import STREET
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
-from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.progress import track
-from frankensplit.training.pools import held_out_sources, read_pictures
-from frankensplit.training.recipe import CodecRecipe
 
-STREET_FRAMES = 60  # of the synthetic street, whose symbols are counted
 FINE = 256  # parts of a symbol, in which latents are kept while tables are fitted
+
+Frames = Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -52,33 +49,18 @@ class Latents:
         return symbols(self.training), symbols(self.held_out)
 
 
-def read_latents(encoder: Path, recipe: CodecRecipe, nominal: tuple[int, int], data_root: Path) -> Latents:
-    """Run an encoder over the frames that a recipe trains on and over those that it holds out.
+def read_latents(encoder: Path, training: Frames, held_out: Frames) -> Latents:
+    """Run an encoder over prepared frames.
 
     Args:
         encoder: ``encoder.onnx``.
-        recipe: names the frames; of the synthetic street at most ``STREET_FRAMES`` are taken.
-        nominal: height and width of the box that frames are scaled to fit.
-        data_root: folder of the data sets.
+        training: uint8 ``(H, W, 3)``, as ``sample`` gives them.
+        held_out: likewise, of frames that the recipe leaves out; none: ``training`` stands for them.
     """
     runtime = open_runtime("onnxruntime", encoder, RuntimeOptions(threads=2))
 
-    def latents(pictures: Iterable[NDArray[np.uint8]], what: str) -> list[Ints]:
-        found, every = [], list(pictures)
-        for rgb in track(every, what, len(every)):
-            geometry = Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE)
-            found.append(runtime(geometry.prepare(rgb)[None], FINE)[0].copy())
-        return found
+    def latents(frames: Frames, what: str) -> list[Ints]:
+        return [runtime(frame[None], FINE)[0].copy() for frame in track(frames, what, len(frames))]
 
-    training = latents(training_frames(recipe, data_root), "symbols of training frames")
-    sources = held_out_sources(recipe.data)
-    pictures = (rgb for source in sources for rgb in read_pictures(source, data_root))
-    return Latents(training, latents(pictures, "symbols of held-out frames") if sources else training)
-
-
-def training_frames(recipe: CodecRecipe, data_root: Path) -> Iterable[NDArray[np.uint8]]:
-    """Yield the frames that a recipe trains on, uint8 RGB ``(H, W, 3)``."""
-    for source in recipe.data:
-        some = min(source.frames or STREET_FRAMES, STREET_FRAMES)
-        street = source.data.startswith(f"{STREET}:")
-        yield from read_pictures(source.model_copy(update={"frames": some}) if street else source, data_root)
+    seen = latents(training, "symbols of training frames")
+    return Latents(seen, latents(held_out, "symbols of held-out frames") if held_out else seen)

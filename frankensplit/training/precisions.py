@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from frankensplit.models.integer_graph import as_read, fold_normalisation, integ
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
 from frankensplit.progress import track
 from frankensplit.training.derive import new_folder
-from frankensplit.training.pools import read_pictures
 from frankensplit.training.recipe import Source
+from frankensplit.training.sample import sample
 
 FRAMES = 12  # to calibrate on, and as many others to compare on
 Frames = Sequence[NDArray[np.uint8]]
@@ -56,25 +55,24 @@ MAKERS: dict[str, Callable[[Encoder, Tensor, Frames], onnx.ModelProto]] = {
 }
 
 
-def write_precisions(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> dict[str, dict[str, Any]]:
+def write_precisions(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
     """Write ``encoder.NAME.onnx`` for each of ``MAKERS`` and ``precisions.json`` into a codec's folder.
 
     Args:
         folder: of the codec.
-        pictures: uint8 RGB ``(H, W, 3)`` of the training set; ``2 * FRAMES`` of them are used, spread over the set by
-            the caller. The even ones are calibrated on, the odd ones compared on; a single one serves both.
+        frames: of the training set, as ``sample`` gives them, best ``2 * FRAMES``. The even ones are calibrated on,
+            the odd ones compared on; a single one serves both.
 
     Returns:
         What ``precisions.json`` holds: by name SHA-256 of the file, the share of integers that differ from fp32's
         (``differing_symbols``), by how much at most (``largest_difference``), and bytes over fp32's (``bytes_ratio``).
 
     Raises:
-        DataError: there are no pictures.
+        DataError: there are no frames.
     """
     for old in (*folder.glob("encoder.*.onnx"), folder / "precisions.json"):
         old.unlink(missing_ok=True)  # it may be another encoder's
     codec = Codec.open(folder)
-    frames = [codec.geometry(*rgb.shape[:2]).prepare(rgb) for rgb in islice(pictures, 2 * FRAMES)]
     if not frames:
         raise DataError(f"no frames to calibrate int8 on, expected {2 * FRAMES}: give data that can be read")
     calibration, others = frames[::2], frames[1::2] or frames
@@ -103,8 +101,10 @@ def export_precisions(bundle: Bundle, out: Path, data: str, data_root: Path) -> 
     """
     with new_folder(out) as partial:
         shutil.copytree(bundle.path, partial, dirs_exist_ok=True)
-        pictures = spread(list(read_pictures(Source(data=data), data_root)), 2 * FRAMES)
-        figures = write_precisions(partial / "codec", pictures)
+        nominal = bundle.codec.nominal_height, bundle.codec.nominal_width
+        figures = write_precisions(
+            partial / "codec", sample([Source(data=data)], nominal, data_root, 2 * FRAMES)
+        )
         kept = ("name", "codec_id", "server")
         write_manifest(partial, {key: bundle.manifest[key] for key in kept})
     return figures
@@ -116,11 +116,6 @@ def differences(figures: dict[str, Any]) -> str:
         f"{100 * figures['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
         f"{figures['largest_difference']}; {figures['bytes_ratio']:.4f} times the bytes"
     )
-
-
-def spread(pictures: Frames, count: int) -> list[NDArray[np.uint8]]:
-    """Return so many of the pictures, evenly spread."""
-    return [pictures[i * len(pictures) // count] for i in range(min(count, len(pictures)))]
 
 
 def _symbols(path: Path, frames: Frames) -> list[NDArray[np.int32]]:
