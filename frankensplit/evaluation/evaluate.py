@@ -142,7 +142,7 @@ def _head(name: str, metric: HeadMetric, records: Records) -> dict[str, Any]:
     for row in rows:
         curves.setdefault(row["codec"], []).append(row)
     ours, *rivals = curves
-    loss = min(row["loss_points"] for row in curves[ours])
+    loss = min(curves[ours], key=lambda row: row["quality"] or 0)["loss_points"]  # not the luckiest level's
     return {
         "metric": metric.name,
         "unmodified": round(value, 3),

@@ -92,8 +92,8 @@ class Head:
 
     @property
     def ours(self) -> Row:
-        """Our packets at the quality that loses least, which is the one that rivals are compared with."""
-        return min(self.rows_of(OURS), key=lambda row: row.loss_points)
+        """Our packets at level 0, the one that rivals are compared with."""
+        return min(self.rows_of(OURS), key=lambda row: int(row.quality or 0))
 
     @property
     def codecs(self) -> list[str]:

@@ -131,10 +131,10 @@ def test_wrong_numbers_of_benchmarks_are_named_with_the_file(tmp_path, make):
         read_results([file])
 
 
-def test_our_quality_that_loses_least_is_ours(tmp_path):
+def test_our_best_level_is_ours_also_where_another_happens_to_lose_less(tmp_path):
     value = samples.evaluation()
     rows = value["heads"]["segmentation"]["rows"]
-    rows.insert(0, rows[0] | {"quality": 1, "loss_points": 2.0, "bytes_per_frame": 2000.0})
+    rows.insert(0, rows[0] | {"quality": 1, "loss_points": -2.0, "bytes_per_frame": 2000.0})
     head = read_results([written(tmp_path, value)]).head
     assert (head.ours.quality, head.ours.bytes_per_frame) == ("0", samples.OUR_BYTES)
 
