@@ -171,7 +171,8 @@ def _budget(packets: Sequence[Event], target_kbps: float) -> dict[str, float]:
     settled = [packet for packet in packets if packet.at_ns >= packets[0].at_ns + 1e9 * WINDOW_S]
     times_s = np.array([packet.at_ns for packet in settled]) / 1e9
     kilobits = np.array([packet.packet_bytes for packet in settled]) / 125
-    starts = np.arange(times_s[0], times_s[-1] - WINDOW_S, STEP_S)
+    windows = max(1, int((times_s[-1] - times_s[0] - WINDOW_S) / STEP_S))
+    starts = times_s[0] + STEP_S * np.arange(windows)
     rates = [kilobits[(times_s >= start) & (times_s < start + WINDOW_S)].sum() / WINDOW_S for start in starts]
     return {
         "target_kbps": target_kbps,
