@@ -253,7 +253,7 @@ class _Bench:
 
 
 def summary_markdown(result: dict[str, Any]) -> str:
-    """Return a table of the rows, and one of the aims."""
+    """Return a table of the rows, one of the nodes, and one of the aims."""
     lines = [
         f"`{result['command']}`, one thread of {result['machine']['processor']}; medians of processor time.",
         "",
@@ -263,6 +263,12 @@ def summary_markdown(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         cells = " | ".join(_cell(row, key) for key in COLUMNS)
         lines.append(f"| {row['size']} {row['input']} | {row['encoder']} {row['precision']} | {cells} |")
+    lines += [
+        "",
+        f"| node of | {' | '.join(NODE_COLUMNS.values())} |",
+        f"|---|{'---|' * len(NODE_COLUMNS)}",
+    ]
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in _node_lines(result["rows"])]
     lines += ["", "| aim | at most or at least | measured | |", "|---|---|---|---|"]
     for aim in result["aims"]:
         measured = "" if aim["measured"] is None else f"{aim['measured']:.3g}"
@@ -280,10 +286,14 @@ COLUMNS = {
     "over_png": "/ PNG",
     "over_jpeg_q90": "/ JPEG\nq90",
     "pipelining_gain": "two\nthreads",
-    "rss_mb": "RSS\nMB",
-    "first_packet_s": "first\npacket s",
-    "idle_cpu_percent": "idle\nCPU %",
-    "budget_off_percent": "budget\noff %",
+}
+NODE_COLUMNS = {
+    "rss_mb": "RSS MB",
+    "first_packet_s": "first packet s",
+    "busy_cpu_percent": "busy CPU %",
+    "idle_cpu_percent": "idle CPU %",
+    "wake_frames": "wake frames",
+    "budget_off_percent": "budget off %",
 }
 VERDICTS = {True: "met", False: "missed", None: "not measured"}
 
@@ -292,6 +302,12 @@ def _cell(row: dict[str, Any], key: str) -> str:
     from frankensplit.benchmarks.tables import figure
 
     return figure(row["stages_ms"].get(key, row.get(key)))
+
+
+def _node_lines(rows: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return the figures of each node once, of whatever camera its rows are."""
+    seen = {f"{row['encoder']} {row['precision']}": row for row in rows}
+    return [(name, [_cell(row, key) for key in NODE_COLUMNS]) for name, row in seen.items()]
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -305,6 +321,8 @@ def _print(result: dict[str, Any]) -> None:
         for row in result["rows"]
     )
     print_table("frame to packet, ms of processor time", ["", *COLUMNS.values()], rows)
+    nodes = ((name, *cells) for name, cells in _node_lines(result["rows"]))
+    print_table("edge node", ["", *NODE_COLUMNS.values()], nodes)
     print_table("aims", ["", "limit", "measured", ""], map(_aim_cells, result["aims"]))
     for name, reason in result["not_measured"].items():
         console.print(f"{name} not measured: {reason}", markup=False)
