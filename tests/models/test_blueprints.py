@@ -176,10 +176,10 @@ def test_unknown_family_or_argument_is_refused(family, arguments, named):
 
 
 def test_committed_bundle_still_fits(bundle_path):
-    server = Bundle.open(bundle_path).server
-    arguments = server["blueprint"]["arguments"]
+    bundle = Bundle.open(bundle_path)
+    spec, channels = bundle.server["blueprint"], bundle.codec.channels
     blueprint = build_blueprint(
-        server["blueprint"]["family"], latent_channels=48, target_channels=80, **arguments
+        spec["family"], latent_channels=channels, target_channels=80, **spec["arguments"]
     )
     with safe_open(bundle_path / "server" / "blueprint.safetensors", "pt") as file:
         stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
