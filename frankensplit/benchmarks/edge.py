@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from frankensplit.benchmarks.edge_path import Camera, Frame, RobotPath, Summary
+    from frankensplit.benchmarks.edge_path import Camera, Frame, Summary
     from frankensplit.bundle import Codec
     from frankensplit.edge.encoder import FrameEncoder
 
@@ -113,7 +113,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     cv2.setNumThreads(1)
     bench = _Bench(args.bundle, read_frames(args.data, args.data_root, args.frames))
     rows = bench.time(args.camera or [_camera(text) for text in CAMERAS], args.repeats)
-    bench.add_pipelining(rows, args.repeats)
     bench.add_coding(rows, args.repeats)
     bench.add_nodes(rows, None if args.no_node else args.idle_seconds)
     return {
@@ -140,7 +139,6 @@ class _Bench:
 
         self.codecs: dict[str, Codec] = {name: Codec.open(name) for name in bundles}
         self.frames: list[Frame] = [Frame(rgb) for rgb in pictures]
-        self.paths: list[RobotPath] = []  # of the rows, once they are timed
         self.missing: dict[str, str] = {}
         self.encoders: dict[tuple[str, str], FrameEncoder] = {}
         for name, codec in self.codecs.items():
@@ -153,7 +151,9 @@ class _Bench:
     def time(self, cameras: Sequence[Camera], repeats: int) -> list[dict[str, Any]]:
         """Return a row for each camera, bundle and precision."""
         from frankensplit.benchmarks.edge_path import Picture, RobotPath, Subject, Summary
+        from frankensplit.benchmarks.edge_pipelining import pipelining_gain
         from frankensplit.benchmarks.interleave import interleave
+        from frankensplit.progress import track
 
         geometry = next(iter(self.codecs.values())).geometry
         pictures = {name: Picture(*setting, geometry) for name, setting in PICTURES.items()}
@@ -169,18 +169,14 @@ class _Bench:
         )
         taken = [Summary.of(one) for one in samples]
         of_pictures = dict(zip(pictures, taken[len(paths) :], strict=True))
-        self.paths = paths
-        return [
-            self._row(*key, ours, of_pictures) for key, ours in zip(keys, taken[: len(paths)], strict=True)
+        gains = [
+            pipelining_gain(path, self.frames, repeats)
+            for path in track(paths, "time two threads", len(paths))
         ]
-
-    def add_pipelining(self, rows: list[dict[str, Any]], repeats: int) -> None:
-        """Fill in what is gained by preparing a frame while another is in the network."""
-        from frankensplit.benchmarks.edge_pipelining import pipelining_gain
-        from frankensplit.progress import track
-
-        for row, path in track(zip(rows, self.paths, strict=True), "time two threads", len(rows)):
-            row["pipelining_gain"] = round(pipelining_gain(path, self.frames, repeats), 3)
+        return [
+            self._row(*key, ours, of_pictures, gain)
+            for key, ours, gain in zip(keys, taken[: len(paths)], gains, strict=True)
+        ]
 
     def add_coding(self, rows: list[dict[str, Any]], repeats: int) -> None:
         """Fill in how much faster entropy coding is than CompressAI's."""
@@ -228,7 +224,13 @@ class _Bench:
             return asdict(watch_edge(self.codecs[bundle].path, precision, watch, Path(folder)))
 
     def _row(
-        self, camera: Camera, bundle: str, precision: str, ours: Summary, pictures: dict[str, Summary]
+        self,
+        camera: Camera,
+        bundle: str,
+        precision: str,
+        ours: Summary,
+        pictures: dict[str, Summary],
+        pipelining_gain: float,
     ) -> dict[str, Any]:
         return {
             "size": camera.size,
@@ -245,7 +247,7 @@ class _Bench:
             "pictures_ms": {name: round(one.cpu_ms, 3) for name, one in pictures.items()},
             "entropy_share": round(ours.share("entropy"), 4),
             "convert_and_scale_share": round(ours.share("convert", "scale"), 4),
-            "pipelining_gain": None,
+            "pipelining_gain": round(pipelining_gain, 3),
             "coding_speedup": None,
             "note": ROW_NOTES.get(precision, ""),
             **dict.fromkeys(NODE_FIGURES),

@@ -26,11 +26,11 @@ from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
-from frankensplit.training.latents import Frames, Latents, read_latents
+from frankensplit.training.latents import Latents, read_latents
 from frankensplit.training.pools import held_out_sources
 from frankensplit.training.precisions import FRAMES, differences, write_precisions
 from frankensplit.training.recipe import CodecRecipe
-from frankensplit.training.sample import sample, spread
+from frankensplit.training.sample import Frames, sample, spread
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
 
@@ -59,8 +59,9 @@ def export_bundle(
     """Write the bundle of a codec run to ``out``, whole or not at all.
 
     Both the density's tables and tables refitted to symbol counts over the training frames are tried on the frames
-    that the recipe holds out (all training frames where it holds out none); the cheaper are kept. Channels of the
-    latent that are 0 in all these frames are left out. The encoder is written in every precision.
+    that the recipe holds out (all training frames where it holds out none); the cheaper are kept. At most
+    ``MOST_FRAMES`` of either kind are looked at; channels of the latent that are 0 in all of these are left out. The
+    encoder is written in every precision.
 
     Args:
         run: codec run; its teacher's run lies beside it.

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frankensplit.codec.tables import Ints
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.progress import track
+from frankensplit.training.sample import Frames
 
 FINE = 256  # parts of a symbol, in which latents are kept while tables are fitted
-
-Frames = Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,13 @@ def read_latents(encoder: Path, training: Frames, held_out: Frames) -> Latents:
         training: uint8 ``(H, W, 3)``, as ``sample`` gives them.
         held_out: likewise, of frames that the recipe leaves out; none: ``training`` stands for them.
     """
+    seen = read_symbols(encoder, training, "symbols of training frames", FINE)
+    return Latents(
+        seen, read_symbols(encoder, held_out, "symbols of held-out frames", FINE) if held_out else seen
+    )
+
+
+def read_symbols(encoder: Path, frames: Frames, what: str, scale: float = 1.0) -> list[Ints]:
+    """Return an encoder's integers of prepared frames, int32 ``(C, h, w)``; ``scale`` is 1 over the step."""
     runtime = open_runtime("onnxruntime", encoder, RuntimeOptions(threads=2))
-
-    def latents(frames: Frames, what: str) -> list[Ints]:
-        return [runtime(frame[None], FINE)[0].copy() for frame in track(frames, what, len(frames))]
-
-    seen = latents(training, "symbols of training frames")
-    return Latents(seen, latents(held_out, "symbols of held-out frames") if held_out else seen)
+    return [runtime(frame[None], scale)[0].copy() for frame in track(frames, what, len(frames))]

@@ -19,19 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frankensplit.bundle import FOR_CPUS, Bundle, Codec, sha256_of, write_manifest
-from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.errors import DataError
 from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.int8 import CPU, SYMMETRIC, quantise
 from frankensplit.models.integer_graph import as_read, fold_normalisation, integer_graph
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
-from frankensplit.progress import track
 from frankensplit.training.derive import new_folder
+from frankensplit.training.latents import read_symbols
 from frankensplit.training.recipe import Source
-from frankensplit.training.sample import sample
+from frankensplit.training.sample import Frames, sample
 
 FRAMES = 12  # to calibrate on, and as many others to compare on
-Frames = Sequence[NDArray[np.uint8]]
 
 
 def _fp16(encoder: Encoder, medians: Tensor, _frames: Frames) -> onnx.ModelProto:
@@ -77,12 +75,15 @@ def write_precisions(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
         raise DataError(f"no frames to calibrate int8 on, expected {2 * FRAMES}: give data that can be read")
     calibration, others = frames[::2], frames[1::2] or frames
     encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
-    wanted = _symbols(codec.encoder_path, others)
+    wanted = read_symbols(codec.encoder_path, others, "symbols in fp32")
     figures = {}
-    for name, make in track(MAKERS.items(), "precisions", len(MAKERS)):
+    for name, make in MAKERS.items():
         path = folder / f"encoder.{name}.onnx"
         onnx.save(make(encoder, medians, calibration), path)
-        figures[name] = {"sha256": sha256_of(path), **_compare(codec, wanted, _symbols(path, others))}
+        figures[name] = {
+            "sha256": sha256_of(path),
+            **_compare(codec, wanted, read_symbols(path, others, f"symbols in {name}")),
+        }
     (folder / "precisions.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
 
@@ -116,11 +117,6 @@ def differences(figures: dict[str, Any]) -> str:
         f"{100 * figures['differing_symbols']:.2f} % of the integers differ from fp32's, by at most "
         f"{figures['largest_difference']}; {figures['bytes_ratio']:.4f} times the bytes"
     )
-
-
-def _symbols(path: Path, frames: Frames) -> list[NDArray[np.int32]]:
-    runtime = open_runtime("onnxruntime", path, RuntimeOptions(threads=2))
-    return [runtime(frame[None])[0].copy() for frame in frames]
 
 
 def _compare(

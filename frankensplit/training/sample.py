@@ -17,6 +17,7 @@ from frankensplit.training.recipe import Source
 
 STREET_FRAMES = 60  # of the synthetic street, which has as many as are asked for
 
+Frames = Sequence[NDArray[np.uint8]]  # as ``sample`` gives them
 T = TypeVar("T")
 
 
