@@ -151,7 +151,6 @@ def _accuracy(
     from frankensplit.evaluation.metrics import metric_for
     from frankensplit.geometry import MULTIPLE, Geometry
     from frankensplit.models.backbone import freeze
-    from frankensplit.models.encoder import normalise
     from frankensplit.models.heads import head_class, heads_with_truth
     from frankensplit.models.placement import place
 
@@ -159,7 +158,8 @@ def _accuracy(
     names = heads_with_truth(labels, frames.truth)
     metrics = {name: metric_for(head_class(name, labels[name]).kind, labels[name]) for name in names}
     contributions: dict[str, list[Any]] = {name: [] for name in names}
-    shallow: Any = teacher.backbone.shallow
+    backbone = teacher.backbone
+    shallow: Any = lambda images: backbone.shallow(backbone.normalise(images))  # noqa: E731
     if task is not None:
         freeze(place(task, device))
         shallow = task.restore
@@ -169,7 +169,7 @@ def _accuracy(
         geometry = Geometry(height, width, height, width, MULTIPLE)
         image = torch.from_numpy(geometry.prepare(frame.rgb)).to(device).permute(2, 0, 1).unsqueeze(0)
         with torch.inference_mode():
-            features = teacher.backbone.tail(shallow(normalise(image)))
+            features = backbone.tail(shallow(image))
             for name in names:
                 head: Any = teacher.heads[name]
                 result = head.result(head(features), geometry)

@@ -20,6 +20,7 @@ VERBS = {
     "bench": "speed of each part, of links, and the standing check",
     "report": "one page of curves, tables and pictures from measured results",
     "export": "write a bundle from finished training runs",
+    "weights": "bring the backbone weights that a bundle names by reference into the cache",
     "info": "what a bundle holds, with every hash verified",
     "doctor": "what this machine has, what is wrong with it, and what to do about that",
 }

@@ -17,7 +17,6 @@ from frankensplit.codec.packet import Packet
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.geometry import Geometry
 from frankensplit.models.backbone import freeze
-from frankensplit.models.encoder import normalise
 from frankensplit.models.from_bundle import load_backbone, load_blueprint, load_heads
 from frankensplit.models.placement import place
 from frankensplit.results import Result
@@ -135,7 +134,7 @@ class Predictor:
     @torch.inference_mode()
     def _shallow(self, frame: NDArray[np.uint8]) -> Tensor:
         image = torch.from_numpy(frame).to(self.device).permute(2, 0, 1).unsqueeze(0)
-        shallow: Tensor = self.backbone.shallow(_channels_last(normalise(image)))
+        shallow: Tensor = self.backbone.shallow(_channels_last(self.backbone.normalise(image)))
         return shallow
 
     def restore(self, symbols: NDArray[np.int32], level: int = 0) -> NDArray[np.float32]:

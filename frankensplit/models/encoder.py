@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frankensplit.models.normalisation import IMAGENET
+
 WIDTHS = (48, 64)
 CHANNELS = {"s": 48, "m": 96, "l": 128, "nano": 48}  # of the latent; S, M and L differ in nothing else
 STRIDE = 8
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+normalise = IMAGENET  # of the encoder's pictures; a backbone has its own
 
 
 class Skip(nn.Conv2d):
@@ -88,10 +89,3 @@ def _nano(width: int, channels: int) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(width, channels, 3, padding=1),
     )
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Map uint8 RGB ``(N, 3, H, W)`` to float32 with ImageNet's mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1) * 255
-    return (images.float() - mean) / std

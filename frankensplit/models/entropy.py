@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -56,6 +57,13 @@ class FactorizedPrior(nn.Module):
     def density_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the densities, without the quantiles."""
         return [p for name, p in self.bottleneck.named_parameters() if name != "quantiles"]
+
+    def of(self, kept: Sequence[int]) -> FactorizedPrior:
+        """Return the densities of some channels alone; tables have to be made anew."""
+        chosen = FactorizedPrior(len(kept))
+        for own, whole in zip(chosen.bottleneck.parameters(), self.bottleneck.parameters(), strict=True):
+            own.data = whole.detach()[list(kept)].clone()
+        return chosen
 
     @torch.no_grad()
     def fit_quantiles(self) -> None:

@@ -13,8 +13,11 @@ from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
+from frankensplit.models.normalisation import Normalisation
+from frankensplit.models.weights import load_weights, reference_of
 
 ADAPTER = "adapter"  # of the manifest's blueprint: width of the adapter behind it, where it has one
+NORMALISATION = "normalisation"  # entry of the manifest's backbone
 MEDIANS = "medians"  # beside the blueprint's weights: what the codec subtracts before rounding, float (C,)
 
 
@@ -22,11 +25,21 @@ def load_backbone(bundle: Bundle) -> Backbone:
     """Return the bundle's backbone.
 
     Raises:
-        BundleError: the weights do not fit the network that the manifest names.
+        BundleError: the weights do not fit the network that the manifest names, or are elsewhere and cannot be had.
     """
     spec = bundle.server["backbone"]
-    backbone = build_backbone(spec["model"], **spec["arguments"])
-    _fill(backbone, _read(bundle, "backbone"), "backbone")
+    reference = reference_of(bundle)
+    if reference:
+        if NORMALISATION not in spec:
+            raise BundleError(
+                f"{bundle.path} names the backbone's weights by reference, but not its normalisation: export it again"
+            )
+        backbone = build_backbone(spec["model"], weights=load_weights(reference), **spec["arguments"])
+    else:
+        backbone = build_backbone(spec["model"], **spec["arguments"])
+        _fill(backbone, _read(bundle, "backbone"), "backbone")
+    if NORMALISATION in spec:
+        backbone.normalise = Normalisation.of_manifest(spec[NORMALISATION])
     return backbone
 
 
@@ -37,7 +50,7 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
         BundleError: as for the backbone.
     """
     heads = {
-        name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
+        name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides, backbone.classifier)
         for name in bundle.server["heads"]
     }
     _fill(nn.ModuleDict(heads), _read(bundle, "heads"), "heads")

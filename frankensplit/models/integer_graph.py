@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, nn
 
-from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
+from frankensplit.models.encoder import DownBlock, Encoder, normalise
 from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Grid, Int8Conv
 
@@ -32,7 +32,7 @@ PIXELS = 4  # that the first convolutions read at a time
 def fold_normalisation(encoder: Encoder) -> Encoder:
     """Return the encoder for frames as bytes minus ``GREY``: normalisation lies in its first convolutions."""
     folded = copy.deepcopy(encoder)
-    mean, std = 255 * torch.tensor(IMAGENET_MEAN), 255 * torch.tensor(IMAGENET_STD)
+    mean, std = 255 * torch.tensor(normalise.mean), 255 * torch.tensor(normalise.std)
     with torch.no_grad():
         for conv in folded.modules():
             if isinstance(conv, nn.Conv2d) and conv.in_channels == 3:

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
-from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
+from frankensplit.models.encoder import DownBlock, Encoder, normalise
 from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Int8Conv
 
@@ -38,8 +38,8 @@ def encoder_graph(encoder: Encoder, medians: Tensor, *, half: bool = False) -> o
     graph = _Graph(half)
     y = graph.node("Cast", ["frame"], to=TensorProto.FLOAT)
     y = graph.node("Transpose", [y], perm=[0, 3, 1, 2])
-    y = graph.node("Sub", [y, graph.constant(255 * np.array(IMAGENET_MEAN).reshape(1, 3, 1, 1))])
-    y = graph.node("Mul", [y, graph.constant(1 / (255 * np.array(IMAGENET_STD).reshape(1, 3, 1, 1)))])
+    y = graph.node("Sub", [y, graph.constant(255 * np.array(normalise.mean).reshape(1, 3, 1, 1))])
+    y = graph.node("Mul", [y, graph.constant(1 / (255 * np.array(normalise.std).reshape(1, 3, 1, 1)))])
     if half:
         y = graph.node("Cast", [y], to=TensorProto.FLOAT16)
     for block in encoder.blocks:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.weights import WeightsReference
+from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.batches import Prepared, prepared
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.derive import write_labels
@@ -44,4 +46,5 @@ def prepare_backbone(recipe: BackboneRecipe, where: Where) -> Prepared:
 
 
 def _begin(spec: BackboneSpec) -> Backbone:
-    return build_backbone(spec.model, spec.pretrained, spec.checkpoint, **spec.arguments)
+    weights = load_reference(WeightsReference.of_manifest(spec.weights)) if spec.weights else None
+    return build_backbone(spec.model, spec.pretrained, spec.checkpoint, weights=weights, **spec.arguments)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from frankensplit.bundle import Bundle, Codec
@@ -48,6 +50,10 @@ from frankensplit.training.where import Where
 
 STATISTICS_BATCHES = 12
 KEPT_CODEC = "codec"
+DENSITIES = (
+    "densities"  # of the entropy model, beside a bundle's server weights, for trainings that go on from it
+)
+QUANTILES = "prior.bottleneck.quantiles"
 OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
     "stages": StageDistillation,
     "task": TaskLoss,
@@ -63,8 +69,10 @@ def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Tea
     """
     weights, recipe = load_run(run, CodecRecipe)
     teacher = _load_teacher(recipe, run.parent)
-    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
     weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it
+    densities = weights.get(QUANTILES)
+    channels = None if densities is None else len(densities)
+    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)), channels)
     task.load_state_dict(weights)
     return task, recipe, teacher
 
@@ -82,14 +90,19 @@ def _load_teacher(recipe: CodecRecipe, runs: Path) -> Teacher:
     return teacher
 
 
-def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCodec | TrainBlueprint:
-    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder."""
+def build_codec(
+    recipe: CodecRecipe, run: Path, objective: Objective, channels: int | None = None
+) -> TrainCodec | TrainBlueprint:
+    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder.
+
+    ``channels`` of the latent are as many as those of the bundle that a run begins with; None: the encoder's size says.
+    """
     if recipe.rate is None:
         codec = Codec.open(run / KEPT_CODEC)
         encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
         blueprint = _blueprint(recipe, encoder, objective)
         return TrainBlueprint(encoder, medians, blueprint, objective, recipe.levels)
-    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
+    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between, channels)
     prior = FactorizedPrior(encoder.channels)
     blueprint = _blueprint(recipe, encoder, objective)
     return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr)
@@ -111,32 +124,54 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     teacher = _load_teacher(recipe, runs)
     if recipe.encoder_from:
         _keep_codec(recipe.encoder_from, runs / recipe.name / KEPT_CODEC)
-    pools = [load_pool(source, where.data_root, teacher.labels).pool for source in recipe.data]
+    labels = teacher.labels if recipe.needs_labels else {}
+    pools = [load_pool(source, where.data_root, labels).pool for source in recipe.data]
     objective = _objective(recipe, teacher, pools)
-    held_out = load_held_out(recipe.data, where.data_root, teacher.labels)
+    held_out = load_held_out(recipe.data, where.data_root, labels)
     if recipe.saliency:
         cache = SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device))
         pools, held_out = with_saliency(pools, cache), with_saliency(held_out, cache)
-    task = build_codec(recipe, runs / recipe.name, objective)
+    start = None if recipe.init is None or _is_run(runs / recipe.init) else _open_init(recipe.init, runs)
+    task = build_codec(recipe, runs / recipe.name, objective, start.codec.channels if start else None)
     freeze(place(teacher.task, where.device))
-    if recipe.init:
-        _begin_with(recipe.init, task, teacher, runs)
+    if start:
+        _begin_with_bundle(start, task)
+    elif recipe.init:
+        task.load_state_dict(load_weights(runs / recipe.init)[0])
     return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})
 
 
-def _begin_with(init: str, task: TrainCodec | TrainBlueprint, teacher: Teacher, runs: Path) -> None:
-    """Take the weights of a finished codec run by its name, or else the blueprint of a bundle."""
-    if (runs / init / CHECKPOINT).is_file():
-        task.load_state_dict(load_weights(runs / init)[0])
-        return
+def _is_run(run: Path) -> bool:
+    return (run / CHECKPOINT).is_file()
+
+
+def _open_init(init: str, runs: Path) -> Bundle:
     try:
-        blueprint, _ = load_blueprint(Bundle.open(init), teacher.task.backbone)
+        return Bundle.open(init)
     except BundleError as err:
         raise RecipeError(f"init {init!r} is no finished run in {runs}, and no bundle: {err}") from err
+
+
+def _begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None:
+    """Take the weights of a bundle: of its blueprint, and for a new codec of its encoder and densities."""
+    blueprint, _ = load_blueprint(bundle, task.objective.teacher.backbone)
     try:
         task.blueprint.load_state_dict(blueprint.state_dict())
+        if isinstance(task, TrainCodec):
+            encoder, _ = read_encoder(bundle.codec.encoder_path, bundle.codec.manifest["encoder"])
+            task.encoder.load_state_dict(encoder.state_dict())
+            _begin_with_densities(bundle, task)
     except RuntimeError as err:
-        raise RecipeError(f"the blueprint of {init} is another than the recipe's: {err}") from err
+        raise RecipeError(f"the networks of {bundle.path} are others than the recipe's: {err}") from err
+
+
+def _begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
+    if not bundle.weights(DENSITIES).is_file():
+        print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
+        return
+    task.prior.load_state_dict(
+        load_file(bundle.weights(DENSITIES)), strict=False
+    )  # tables are made at export
 
 
 def _keep_codec(source: str, folder: Path) -> None:

@@ -50,8 +50,8 @@ class TrainCodec(Task):
         }
 
     def restore(self, images: Tensor) -> Tensor:
-        """Map normalised images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
-        latent = rounded(self.encoder(images), self.prior.medians.view(1, -1, 1, 1))
+        """Map uint8 images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
+        latent = rounded(self.encoder(normalise(images)), self.prior.medians.view(1, -1, 1, 1))
         features: Tensor = self.blueprint(latent)
         return features
 
@@ -88,18 +88,18 @@ class TrainBlueprint(Task):
         self.register_buffer("medians", medians.view(1, -1, 1, 1))
 
     def restore(self, images: Tensor) -> Tensor:
-        """Map normalised images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
+        """Map uint8 images ``(N, 3, H, W)`` to the shallow features that their packets bring."""
         return self._restore(images, 1.0)
 
     def _restore(self, images: Tensor, step: Tensor | float) -> Tensor:
         with torch.no_grad():
-            latent = rounded(self.encoder(images), self.medians, step)
+            latent = rounded(self.encoder(normalise(images)), self.medians, step)
         features: Tensor = self.blueprint(latent)
         return features
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the objective."""
-        images = normalise(batch["image"])
+        images = batch["image"]
         steps = torch.tensor(self.steps, device=images.device)
         chosen = torch.randint(len(steps), (len(images), 1, 1, 1), device=images.device)
         distortion = self.objective.loss(self._restore(images, steps[chosen]), batch)

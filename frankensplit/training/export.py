@@ -18,11 +18,12 @@ from frankensplit.codec.tables import Ints, Tables
 from frankensplit.geometry import MULTIPLE
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
-from frankensplit.models.from_bundle import MEDIANS
+from frankensplit.models.from_bundle import MEDIANS, NORMALISATION
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.models.pruning import keep_channels
+from frankensplit.models.weights import WEIGHTS
 from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.codec_run import KEPT_CODEC, load_codec
+from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
@@ -82,6 +83,9 @@ def export_bundle(
         (partial / "server").mkdir()
         medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
+        if isinstance(task, TrainCodec):
+            densities = dict(task.prior.named_parameters())
+            save_file(densities, partial / "server" / f"{DENSITIES}.safetensors")
         card = {
             "name": name,
             "licence": licence,
@@ -173,6 +177,8 @@ def _write_encoder(
     latents = read_latents(path, frames, held_out)
     kept = latents.live()
     if len(kept) < len(medians):
+        if isinstance(task, TrainCodec):
+            task.prior = task.prior.of(kept)
         keep_channels(task.encoder, task.blueprint, kept, medians)
         medians, latents = medians[kept], latents.of(kept)
         onnx.save(encoder_graph(task.encoder, medians), path)
@@ -211,16 +217,16 @@ def _write_server(
 ) -> dict[str, Any]:
     weights = folder / "server"
     save_file(as_stored(blueprint.state_dict() | {MEDIANS: medians}), weights / "blueprint.safetensors")
-    save_file(as_stored(teacher.task.backbone.state_dict()), weights / "backbone.safetensors")
+    built, backbone = teacher.backbone.as_built, teacher.task.backbone
+    if WEIGHTS not in built:
+        save_file(as_stored(backbone.state_dict()), weights / "backbone.safetensors")
     save_file(as_stored(teacher.task.heads.state_dict()), weights / "heads.safetensors")
     write_labels(folder, teacher.labels)
     return {
-        "backbone": teacher.backbone.as_built,
+        "backbone": {**built, NORMALISATION: backbone.normalise.manifest()},
         "blueprint": {
             "family": recipe.blueprint.family,
-            "arguments": complete_arguments(
-                recipe.blueprint.family, teacher.task.backbone, recipe.blueprint.arguments
-            ),
+            "arguments": complete_arguments(recipe.blueprint.family, backbone, recipe.blueprint.arguments),
         },
         "heads": list(teacher.task.heads),
     }
@@ -245,15 +251,18 @@ def _card(card: dict[str, Any]) -> str:
 """
 
 
+def _teacher(recipe: dict[str, Any]) -> str:
+    teacher = recipe["teacher"]
+    return str(teacher if isinstance(teacher, str) else teacher["model"])
+
+
 def _rate(recipe: dict[str, Any], figures: dict[str, Any]) -> str:
     if recipe["encoder_from"]:
-        lines = [
-            f"teacher `{recipe['teacher']}`; encoder and tables are those of `{recipe['encoder_from']}`."
-        ]
+        lines = [f"teacher `{_teacher(recipe)}`; encoder and tables are those of `{recipe['encoder_from']}`."]
     else:
         kept = "refitted" if figures["refitted_bytes"] < figures["density_bytes"] else "density"
         lines = [
-            f"rate weight {recipe['rate']['weight']:g}; teacher `{recipe['teacher']}`.",
+            f"rate weight {recipe['rate']['weight']:g}; teacher `{_teacher(recipe)}`.",
             f"Tables on held-out training frames, ideal bytes a frame: density {figures['density_bytes']:.0f},",
             f"refitted to symbol counts {figures['refitted_bytes']:.0f}; kept: {kept}.",
         ]

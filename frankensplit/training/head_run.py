@@ -27,7 +27,7 @@ def prepare_head(recipe: HeadRecipe, where: Where) -> Prepared:
     write_labels(where.runs / recipe.name, labels)
     networks = BundleFeatures(bundle, where.device)
     backbone = networks.backbone
-    head = build_head(name, backbone.channels, labels[name], backbone.strides)
+    head = build_head(name, backbone.channels, labels[name], backbone.strides, backbone.classifier)
     features = networks.clean if recipe.features == "clean" else networks.compressed
     return prepared(TrainHead(features, head, name), recipe, pools, held_out, labels)
 

@@ -41,13 +41,14 @@ class BundleFeatures:
 
     @torch.no_grad()
     def clean(self, images: Tensor) -> list[Tensor]:
-        """Map normalised images ``(N, 3, H, W)`` to the unmodified backbone's features, finest first."""
-        return _contiguous(self.backbone(images))
+        """Map uint8 images ``(N, 3, H, W)`` to the unmodified backbone's features, finest first."""
+        return _contiguous(self.backbone(self.backbone.normalise(images)))
 
     @torch.no_grad()
     def compressed(self, images: Tensor) -> list[Tensor]:
-        """Map normalised images to the features that their packets bring, finest first."""
-        return _contiguous(self.backbone.tail(self.blueprint(rounded(self.encoder(images), self.medians))))
+        """Map uint8 images to the features that their packets bring, finest first."""
+        latent = rounded(self.encoder(normalise(images)), self.medians)
+        return _contiguous(self.backbone.tail(self.blueprint(latent)))
 
 
 def _contiguous(features: list[Tensor]) -> list[Tensor]:
@@ -59,7 +60,7 @@ class TrainHead(Task):
     """A head on frozen features.
 
     Args:
-        features: normalised images ``(N, 3, H, W)`` to features.
+        features: uint8 images ``(N, 3, H, W)`` to features.
         head: the network to train.
         name: its name among the bundle's heads.
     """
@@ -70,6 +71,6 @@ class TrainHead(Task):
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the head's loss."""
-        features = self.features(normalise(batch["image"]))
+        features = self.features(batch["image"])
         loss = self.head.loss(self.head(features), head_targets(batch, self.name))
         return loss, {}

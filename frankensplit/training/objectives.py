@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from frankensplit.models.encoder import normalise
 from frankensplit.training.tasks import BackboneWithHeads
 
 Batch = dict[str, Tensor]
@@ -42,7 +41,8 @@ class Objective(ABC):
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
         """Return the unmodified backbone's shallow features, float32."""
-        shallow: Tensor = self.teacher.backbone.shallow(normalise(batch["image"]))
+        backbone = self.teacher.backbone
+        shallow: Tensor = backbone.shallow(backbone.normalise(batch["image"]))
         return shallow.float()
 
 

@@ -100,19 +100,35 @@ class BackboneSpec(Section):
     checkpoint: str | None = Field(
         None, description="begin with this file of timm weights (.safetensors, .pth)"
     )
+    weights: dict[str, str] | None = Field(
+        None,
+        description="begin with weights by reference: package, file and sha256; hub and sha256; or file and sha256",
+    )
 
     @property
     def as_built(self) -> dict[str, Any]:
-        """What builds the network for weights that are at hand, as a bundle's manifest has it."""
-        return {"model": self.model, "arguments": self.arguments}
+        """What builds the network, and by reference its weights where they stay as they are, as manifests have it."""
+        built: dict[str, Any] = {"model": self.model, "arguments": self.arguments}
+        return built | ({"weights": self.weights} if self.weights else {})
 
     @model_validator(mode="after")
     def _weights_are_no_arguments(self) -> BackboneSpec:
-        if mine := sorted({"pretrained", "checkpoint"} & set(self.arguments)):
+        if mine := sorted({"pretrained", "checkpoint", "weights"} & set(self.arguments)):
             raise ValueError(f"{' and '.join(mine)} belong beside arguments, not into them")
-        if self.pretrained and self.checkpoint:
-            raise ValueError("give one of pretrained and checkpoint")
+        if sum(map(bool, (self.pretrained, self.checkpoint, self.weights))) > 1:
+            raise ValueError("give one of pretrained, checkpoint and weights")
         return self
+
+
+class PretrainedSpec(BackboneSpec):
+    """A pretrained backbone as the teacher of a codec: frozen, its weights by reference, its classifier as a head."""
+
+    weights: dict[str, str]
+    head: str = Field(
+        "objects",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="name of the head that its own classifier becomes; arguments need num_classes",
+    )
 
 
 class BlueprintSpec(Section):
@@ -176,13 +192,16 @@ class CodecRecipe(Common):
     """Train encoder, entropy model and blueprint for a frozen backbone (paper Eq. 10)."""
 
     task: Literal["codec"]
-    teacher: str = Field(description="run of the backbone, or a bundle whose backbone and heads to take")
+    teacher: str | PretrainedSpec = Field(
+        description="run of the backbone, a bundle whose backbone and heads to take, or a pretrained backbone"
+    )
     head_weights: dict[str, float] | None = Field(
         None, description="weight of each head's loss; absent: the teacher run's, or 1 each for a bundle's"
     )
     init: str | None = Field(
         None,
-        description="codec run to begin with, such as one at a higher rate; or a bundle whose blueprint to begin with",
+        description="codec run to begin with, such as one at a higher rate; or a bundle whose encoder, densities and "
+        "blueprint to begin with (its blueprint alone where encoder_from is given)",
     )
     encoder: EncoderSpec = EncoderSpec()
     encoder_from: str | None = Field(
@@ -207,6 +226,12 @@ class CodecRecipe(Common):
     )
     saliency: Saliency | None = Field(None, description="weigh errors by where the backbone looks")
     density_lr: float = Field(5.0, gt=0, description="learning rate of the densities, relative to the rest")
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the truth of frames is used, in the classes of the teacher's heads."""
+        from_labels = ("features+task", "task", "disagreement")
+        return self.objective in from_labels or self.channel_weight == "fisher" or self.saliency is not None
 
     @model_validator(mode="after")
     def _fits_together(self) -> CodecRecipe:

@@ -8,7 +8,6 @@ import copy
 from torch import Tensor, nn
 
 from frankensplit.models.backbone import Backbone
-from frankensplit.models.encoder import normalise
 from frankensplit.training.objectives import Objective
 from frankensplit.training.task import Task
 
@@ -24,18 +23,19 @@ class TrainReroute(Task):
     def __init__(self, source: Backbone, objective: Objective) -> None:
         super().__init__()
         target = objective.teacher.backbone
+        self.normalise = source.normalise
         self.shallow = copy.deepcopy(source.shallow).requires_grad_(True)
         self.adapter = _adapter(source, target)
         self.objective = objective
 
     def restore(self, images: Tensor) -> Tensor:
-        """Map normalised images ``(N, 3, H, W)`` to shallow features for the other network's tail."""
-        features: Tensor = self.adapter(self.shallow(images))
+        """Map uint8 images ``(N, 3, H, W)`` to shallow features for the other network's tail."""
+        features: Tensor = self.adapter(self.shallow(self.normalise(images)))
         return features
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the objective."""
-        return self.objective.loss(self.restore(normalise(batch["image"])), batch), {}
+        return self.objective.loss(self.restore(batch["image"]), batch), {}
 
 
 def _adapter(source: Backbone, target: Backbone) -> nn.Module:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frankensplit.models.backbone import Backbone
-from frankensplit.models.encoder import normalise
 from frankensplit.models.heads.base import Head
 from frankensplit.training.task import Task
 
@@ -27,7 +26,7 @@ class Classify(Task):
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the cross entropy and the batch's accuracy."""
-        features = self.backbone(normalise(batch["image"]))[-1].mean((2, 3))
+        features = self.backbone(self.backbone.normalise(batch["image"]))[-1].mean((2, 3))
         logits = self.classifier(self.norm(features)).float()
         accuracy = (logits.argmax(1) == batch["label"]).float().mean().item()
         return F.cross_entropy(logits, batch["label"], label_smoothing=0.1), {"accuracy": accuracy}
@@ -50,7 +49,7 @@ class BackboneWithHeads(Task):
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and each head's own."""
-        return self.heads_loss(self.backbone(normalise(batch["image"])), batch)
+        return self.heads_loss(self.backbone(self.backbone.normalise(batch["image"])), batch)
 
     def heads_loss(self, features: list[Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss of all heads on these features, and each head's own."""
@@ -71,7 +70,8 @@ def head_targets(batch: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 @torch.no_grad()
 def channel_variance(teacher: Backbone, batches: Sequence[dict[str, Tensor]]) -> Tensor:
     """Return the variance of each shallow channel over some batches, float32 ``(C,)``."""
-    features = [teacher.eval().shallow(normalise(batch["image"])) for batch in batches]
+    teacher.eval()
+    features = [teacher.shallow(teacher.normalise(batch["image"])) for batch in batches]
     return torch.cat(features).transpose(0, 1).flatten(1).var(1)
 
 
@@ -81,7 +81,7 @@ def fisher_information(task: BackboneWithHeads, batches: Sequence[dict[str, Tens
     total = torch.zeros(task.backbone.channels[0])
     for batch in batches:
         with torch.no_grad():
-            shallow = task.backbone.shallow(normalise(batch["image"]))
+            shallow = task.backbone.shallow(task.backbone.normalise(batch["image"]))
         shallow.requires_grad_(True)
         loss, _ = task.heads_loss(task.backbone.tail(shallow), batch)
         (gradient,) = torch.autograd.grad(loss, shallow)

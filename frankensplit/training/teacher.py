@@ -7,22 +7,30 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from timm.data import ImageNetInfo
+
 from frankensplit.bundle import Bundle
 from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
-from frankensplit.models.from_bundle import load_backbone, load_heads
+from frankensplit.models.from_bundle import NORMALISATION, load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
+from frankensplit.models.weights import WeightsReference
+from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.finished import load_run
-from frankensplit.training.recipe import BackboneRecipe, BackboneSpec
+from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, PretrainedSpec
 from frankensplit.training.tasks import BackboneWithHeads
 
 LABELS = "labels.json"
+IMAGENET_CLASSES = 1000
 
 
 class Teacher(NamedTuple):
-    """A trained backbone with heads: its name, networks, how the backbone is built, and the labels of its heads."""
+    """A trained backbone with heads: its name, networks, how the backbone is built, and the labels of its heads.
+
+    ``backbone`` has ``weights`` only where the networks have these very weights.
+    """
 
     name: str
     task: BackboneWithHeads
@@ -30,13 +38,15 @@ class Teacher(NamedTuple):
     labels: dict[str, dict[str, Any]]
 
 
-def load_teacher(name: str, runs: Path) -> Teacher:
-    """Read a finished backbone run by its name in ``runs``, or else a bundle by folder or installed name.
+def load_teacher(name: str | PretrainedSpec, runs: Path) -> Teacher:
+    """Read a finished backbone run by its name in ``runs``, a bundle by folder or name, or a pretrained backbone.
 
     Raises:
         RecipeError: there is neither, or the run is no backbone run.
-        BundleError: the bundle is damaged.
+        BundleError: the bundle is damaged, or the pretrained weights cannot be had.
     """
+    if isinstance(name, PretrainedSpec):
+        return teacher_of_pretrained(name)
     if (runs / name / CHECKPOINT).is_file():
         return teacher_of_run(runs / name)
     try:
@@ -57,7 +67,8 @@ def teacher_of_run(run: Path) -> Teacher:
     heads = build_heads(recipe, backbone, labels)
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
-    return Teacher(recipe.name, task, recipe.backbone, labels)
+    trained = recipe.backbone.model_copy(update={"weights": None})
+    return Teacher(recipe.name, task, trained, labels)
 
 
 def teacher_of_bundle(bundle: Bundle) -> Teacher:
@@ -69,8 +80,39 @@ def teacher_of_bundle(bundle: Bundle) -> Teacher:
     backbone = load_backbone(bundle)
     heads = load_heads(bundle, backbone)
     task = BackboneWithHeads(backbone, heads, dict.fromkeys(heads, 1.0))
-    spec = BackboneSpec.model_validate(bundle.server["backbone"])
+    built = {key: value for key, value in bundle.server["backbone"].items() if key != NORMALISATION}
+    spec = BackboneSpec.model_validate(built)
     return Teacher(bundle.name, task, spec, bundle.labels)
+
+
+def teacher_of_pretrained(spec: PretrainedSpec) -> Teacher:
+    """Build a pretrained backbone whose own classifier is its only head.
+
+    Raises:
+        BundleError: its weights cannot be had or do not fit.
+        RecipeError: it has another number of classes than ImageNet, whose names are known.
+    """
+    weights = load_reference(WeightsReference.of_manifest(spec.weights))
+    backbone = build_backbone(spec.model, weights=weights, **spec.arguments)
+    classes = int(spec.arguments.get("num_classes", 0))
+    if classes != IMAGENET_CLASSES:
+        raise RecipeError(
+            f"teacher {spec.model} has num_classes {classes}, expected {IMAGENET_CLASSES} in its arguments: its own "
+            "classifier is the head, with ImageNet's names"
+        )
+    labels = {"head": "backbone_classifier", "classes": imagenet_names(), "exclusive": True}
+    head = build_head(spec.head, backbone.channels, labels, backbone.strides, backbone.classifier)
+    task = BackboneWithHeads(backbone, {spec.head: head}, {spec.head: 1.0})
+    return Teacher(spec.model, task, spec, {spec.head: labels})
+
+
+def imagenet_names() -> list[str]:
+    """Return a short name of each of ImageNet's 1000 classes, as timm has them; none is there twice."""
+    info = ImageNetInfo()
+    long = [info.index_to_description(index) for index in range(IMAGENET_CLASSES)]
+    short = [name.partition(",")[0] for name in long]
+    names = [whole if short.count(name) > 1 else name for name, whole in zip(short, long, strict=True)]
+    return [name if names.count(name) == 1 else f"{name} {index}" for index, name in enumerate(names)]
 
 
 def build_heads(

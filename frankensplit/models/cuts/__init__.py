@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the networks of a family are cut. One file a family; the family is the file's name.
 
-A file says which file of timm its networks come from (``TIMM_FILE``), the stride of the shallow features (``STRIDE``),
-and gives ``cut(network)``, which takes a timm network apart without changing a weight.
+A file says which file or files of timm its networks come from (``TIMM_FILE``), the stride of the shallow features
+(``STRIDE``), and gives ``cut(network)``, which takes a timm network apart without changing a weight. Where weights come
+under other names than timm's, ``convert(weights, network)`` renames them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def find_cut(model: str) -> tuple[str, Any]:
         )
     for family in families():
         module = importlib.import_module(f"{__name__}.{family}")
-        if timm.models.is_model_in_modules(model, [module.TIMM_FILE]):
+        files = module.TIMM_FILE if isinstance(module.TIMM_FILE, tuple) else (module.TIMM_FILE,)
+        if timm.models.is_model_in_modules(model, files):
             return family, module
     raise BundleError(
         f"no cut is known for backbone {model!r}: the families are {families()}; "

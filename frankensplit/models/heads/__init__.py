@@ -8,6 +8,8 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from frankensplit.data.labels import UNLABELLED
 from frankensplit.data.truth import TruthKind
 from frankensplit.errors import BundleError
@@ -36,9 +38,23 @@ def head_class(name: str, labels: Mapping[str, Any]) -> type[Head]:
     return found
 
 
-def build_head(name: str, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> Head:
-    """Build a head for features of these channels and strides and the label set of its entry in ``labels.json``."""
-    return head_class(name, labels)(channels, labels, strides)
+def build_head(
+    name: str,
+    channels: Sequence[int],
+    labels: dict[str, Any],
+    strides: Sequence[int],
+    classifier: nn.Module | None = None,
+) -> Head:
+    """Build a head for features of these channels and strides and the label set of its entry in ``labels.json``.
+
+    ``classifier`` is the backbone's own, where it was built with one.
+
+    Raises:
+        BundleError: there is no such head, or it needs a classifier that the backbone does not have.
+    """
+    head = head_class(name, labels)(channels, labels, strides)
+    head.take_classifier(classifier)
+    return head
 
 
 def truth_classes(labels: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -34,6 +34,9 @@ class Head(nn.Module, ABC):
         self.classes: list[str] = list(labels["classes"])
         self.labels = labels
 
+    def take_classifier(self, classifier: nn.Module | None) -> None:
+        """Take the backbone's own classifier, None where it was built without, for heads that use it."""
+
     @staticmethod
     @abstractmethod
     def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:

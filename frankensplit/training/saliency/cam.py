@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from frankensplit.models.backbone import Backbone
-from frankensplit.models.encoder import normalise
 from frankensplit.torchvision_import import import_torchvision
 from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.saliency.scaling import NOISE, unit_range
@@ -104,9 +103,9 @@ class HeadMaps:
         height, width = frames[0].shape[:2]
         geometry = self.model.geometry(height, width)
         prepared = torch.from_numpy(np.stack([geometry.prepare(frame) for frame in frames]))
-        images = normalise(prepared.to(self.model.device).permute(0, 3, 1, 2))
+        backbone = self.model.backbone
         with torch.no_grad():
-            shallow = self.model.backbone.shallow(images)
+            shallow = backbone.shallow(backbone.normalise(prepared.to(self.model.device).permute(0, 3, 1, 2)))
         size = self.model.map_size(height, width)
         return np.stack([cam.maps(shallow, labels, size) for cam in self.cams], axis=1)
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The classifier that the backbone was trained with, such as ImageNet's 1000 classes; nothing of it is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from frankensplit.errors import BundleError
+from frankensplit.models.heads.base import Head
+from frankensplit.models.heads.classification import Classification
+
+
+class BackboneClassifier(Classification):
+    """The backbone's own pooling and classifier in the shape of a head, without weights of its own."""
+
+    def __init__(self, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> None:
+        Head.__init__(self, channels, labels, strides)
+        self.scale = math.log(max(len(self.classes), 2))
+        # A tuple hides the module from torch: its weights are stored with the backbone, once.
+        self._classifier: tuple[nn.Module, ...] = ()
+
+    def take_classifier(self, classifier: nn.Module | None) -> None:
+        """Take the backbone's classifier.
+
+        Raises:
+            BundleError: the backbone was built without one.
+        """
+        if classifier is None:
+            raise BundleError(
+                f"a head of kind 'backbone_classifier' needs the backbone's own classifier: build it with "
+                f"num_classes: {len(self.classes)}"
+            )
+        self._classifier = (classifier,)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits ``(N, K)``."""
+        (classifier,) = self._classifier
+        result: Tensor = classifier(features[-1])
+        return result
+
+
+HEAD = BackboneClassifier

