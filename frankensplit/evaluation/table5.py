@@ -31,6 +31,13 @@ PAPER_PERCENT = {
     "resnet101": 2.01,
     "resnet152": 1.48,
 }
+BACKBONES: dict[str, float | None] = PAPER_PERCENT | dict.fromkeys(
+    (
+        "tf_efficientnet_lite0",
+        "tf_efficientnet_lite2",
+        "mobilenetv3_large_100",
+    )  # of which the paper says nothing
+)
 CLASSES = 1000  # the paper counts the whole classifier of ImageNet
 SIZE = 224
 ROUNDS = 24
@@ -38,24 +45,24 @@ PRIOR_PARAMETERS = 61  # of a factorized prior, each latent channel: 58 of its d
 
 
 def measure_table5(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Build each backbone of the paper without weights, with its family's default blueprint, and measure both.
+    """Build the paper's backbones and some others without weights, with default blueprints, and measure both.
 
     Args:
         rounds: how often decoder and replaced layers take turns.
 
     Returns:
-        ``rows``, one a backbone, in the paper's order; what was measured on, and by which command.
+        ``rows``, one a backbone, the paper's first and in its order; what was measured on, and by which command.
     """
     with _one_thread():
-        rows = [_row(model, rounds) for model in PAPER_PERCENT]
+        rows = [_row(model, rounds) for model in BACKBONES]
     measured = {"size": SIZE, "batch": 1, "threads": 1, "rounds": rounds, "time": "median CPU time"}
     return {"rows": rows, **measured, **provenance()}
 
 
 def keeps_to_paper(row: dict[str, Any]) -> bool:
-    """Return whether a row adds no more than the paper's percentage, as printed, and no time."""
+    """Return whether a row adds no more than the paper's percentage, as printed, where it has one, and no time."""
     added, paper = round(row["overhead_percent"], 2), row["paper_overhead_percent"]
-    return bool(added <= paper and row["decoder_over_head_time"] <= 1)
+    return bool((paper is None or added <= paper) and row["decoder_over_head_time"] <= 1)
 
 
 def default_blueprint(backbone: Backbone, latent_channels: int) -> nn.Module:
@@ -84,7 +91,7 @@ def _row(model: str, rounds: int) -> dict[str, Any]:
     return {
         "backbone": model,
         "overhead_percent": round(overhead_percent(backbone, encoder, blueprint), 4),
-        "paper_overhead_percent": PAPER_PERCENT[model],
+        "paper_overhead_percent": BACKBONES[model],
         "decoder_over_head_time": round(decoder_ms / head_ms, 3),
         "decoder_ms": round(decoder_ms, 2),
         "head_ms": round(head_ms, 2),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import nn
 
 from frankensplit.bundle import Bundle, Codec
@@ -53,6 +53,7 @@ KEPT_CODEC = "codec"
 DENSITIES = (
     "densities"  # of the entropy model, beside a bundle's server weights, for trainings that go on from it
 )
+SAMPLES = "samples_in_all"  # entry of run.json, and of the metadata of densities
 QUANTILES = "prior.bottleneck.quantiles"
 OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
     "stages": StageDistillation,
@@ -169,9 +170,12 @@ def _begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
     if not bundle.weights(DENSITIES).is_file():
         print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
         return
+    with safe_open(bundle.weights(DENSITIES), "pt") as file:
+        densities = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dict
+        task.samples_before = int((file.metadata() or {}).get(SAMPLES, 0))
     task.prior.load_state_dict(
-        load_file(bundle.weights(DENSITIES)), strict=False
-    )  # tables are made at export
+        densities, strict=False
+    )  # the rest of its state is tables, which the export makes
 
 
 def _keep_codec(source: str, folder: Path) -> None:

@@ -25,10 +25,15 @@ class Cost:
         device: where it runs.
         world: processes that train together.
         seconds: what earlier sessions of the run took up to its checkpoint.
+        batch: samples a step.
+        samples_before: samples that the networks had seen before the run, where it began with trained ones.
     """
 
-    def __init__(self, device: torch.device, world: int, seconds: float) -> None:
+    def __init__(
+        self, device: torch.device, world: int, seconds: float, batch: int, samples_before: int = 0
+    ) -> None:
         self.device, self.world, self._before = device, world, seconds
+        self.batch, self.samples_before = batch, samples_before
         self._began = self._lap = time.perf_counter()
         self._step_ms: list[float] = []
         if device.type == "cuda":
@@ -62,6 +67,7 @@ class Cost:
         on_gpu = self.device.type == "cuda"
         return {
             "steps": steps,
+            "samples_in_all": self.samples_before + steps * self.batch,
             "seconds": round(self.seconds, 1),
             "ms_per_step": round(statistics.median(self._step_ms), 2),
             "peak_memory_mb": round(peak_memory_mb(self.device), 1),

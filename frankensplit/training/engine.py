@@ -97,7 +97,13 @@ class _Session:
     def train(self) -> None:
         """Make all steps that are left."""
         stepper, schedule, first = self.stepper, self.schedule, self.state.step
-        cost = Cost(stepper.fabric.device, stepper.world, self.state.seconds)
+        cost = Cost(
+            stepper.fabric.device,
+            stepper.world,
+            self.state.seconds,
+            schedule.batch,
+            stepper.task.samples_before,
+        )
         writes = stepper.fabric.is_global_zero
         with Journal(self.run, schedule.steps, first) if writes else nullcontext() as journal:
             loader = self.batches.loader(first, stepper.rank, stepper.world)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from frankensplit.codec.tables import Ints, Tables
 from frankensplit.geometry import MULTIPLE
 from frankensplit.models.blueprints import complete_arguments
 from frankensplit.models.encoder import STRIDE
+from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.from_bundle import MEDIANS, NORMALISATION
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.models.pruning import keep_channels
 from frankensplit.models.weights import WEIGHTS
 from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, load_codec
+from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, SAMPLES, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
+from frankensplit.training.cost import COST
 from frankensplit.training.derive import as_stored, new_folder, write_labels
 from frankensplit.training.head_run import export_head
 from frankensplit.training.latents import Latents, read_latents
@@ -84,8 +87,7 @@ def export_bundle(
         medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         if isinstance(task, TrainCodec):
-            densities = dict(task.prior.named_parameters())
-            save_file(densities, partial / "server" / f"{DENSITIES}.safetensors")
+            _write_densities(partial / "server" / f"{DENSITIES}.safetensors", task.prior, run)
         card = {
             "name": name,
             "licence": licence,
@@ -210,6 +212,13 @@ def _choose_tables(
         "refitted_bytes": ideal_bytes(refitted, held_out),
     }
     return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
+
+
+def _write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
+    """Write what another training needs to go on from the bundle, and how many samples the networks have seen."""
+    cost = json.loads((run / COST).read_text(encoding="utf-8")) if (run / COST).is_file() else {}
+    seen = str(cost.get(SAMPLES, 0))
+    save_file({name: p.detach() for name, p in prior.named_parameters()}, path, metadata={SAMPLES: seen})
 
 
 def _write_server(

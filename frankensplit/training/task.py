@@ -17,6 +17,8 @@ class TrainingStopped(FrankensplitError):
 class Task(nn.Module, ABC):
     """What is trained: all parameters with ``requires_grad``, by one loss that is a mean over the batch."""
 
+    samples_before = 0  # which the networks had seen before this run
+
     @abstractmethod
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and figures to log; ``progress`` is the share of the run done, 0..1."""

@@ -15,7 +15,7 @@ from frankensplit.evaluation import table5
 @pytest.fixture
 def resnet18(monkeypatch):
     """Measure one small backbone in place of the paper's nine."""
-    monkeypatch.setattr(table5, "PAPER_PERCENT", {"resnet18": 100.0})
+    monkeypatch.setattr(table5, "BACKBONES", {"resnet18": 100.0})
 
 
 def test_a_row_by_hand(resnet18):

@@ -49,7 +49,23 @@ def test_every_backbone_of_the_paper(model):
         assert 0 < overhead <= PAPER_PERCENT[model]
 
 
-@pytest.mark.parametrize("model", PAPER_PERCENT)
+EFFICIENTNETS = ("tf_efficientnet_lite0", "tf_efficientnet_lite4", "efficientnet_b1", "mobilenetv2_100")
+
+
+@pytest.mark.parametrize("model", EFFICIENTNETS)
+def test_efficientnets_of_any_size(model):
+    """Blueprints fit the gap at sizes whose padding differs from side to side."""
+    with torch.device("meta"), torch.no_grad():
+        backbone, encoder = build_backbone(model, num_classes=CLASSES), Encoder()
+        blueprint = default_blueprint(backbone, encoder.channels)
+        for size in ((224, 224), (288, 416), (384, 480)):
+            image = torch.empty(1, 3, *size)
+            restored = blueprint(encoder(image))
+            assert restored.shape == backbone.shallow(image).shape
+            assert backbone.classify(backbone.tail(restored)).shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize("model", [*PAPER_PERCENT, *EFFICIENTNETS, "mobilenetv3_large_100"])
 def test_tail_is_timms_own(model):
     """The very parameters: not one is copied, changed or lost, and blueprints replace all that is not in the tail."""
     with torch.device("meta"):
@@ -63,6 +79,7 @@ def test_tail_is_timms_own(model):
         "swin": ("layers.2.blocks", "layers.3", "norm.", "head"),
         "convnext": ("stages.2", "stages.3", "head"),
         "resnet": ("layer3", "layer4", "fc"),
+        "efficientnet": (*(f"blocks.{stage}." for stage in range(3, 9)), "conv_head", "bn2", "classifier"),
     }[find_cut(model)[0]]
     assert kept == {id(p) for name, p in network.named_parameters() if name.startswith(starts)}
 

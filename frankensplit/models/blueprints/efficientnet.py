@@ -58,4 +58,4 @@ class Blueprint(nn.Module):
 
 def default_arguments(backbone: Backbone) -> dict[str, Any]:
     """Return a width that grows with the shallow features, and the depth that keeps to the time of what is replaced."""
-    return {"width": max(64, backbone.channels[0] * 3 // 2 // 8 * 8), "depth": 3}
+    return {"width": max(96, 2 * backbone.channels[0]), "depth": 3}
