@@ -25,6 +25,9 @@ from vision_msgs.msg import (
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
 from fs_common.images import image_message
 
+MOST_CLASSES = (
+    50  # of a classification; a head with more (ImageNet has 1000) sends its best, the highest first
+)
 MESSAGE_OF_KIND = {"mask": Image, "boxes": Detection2DArray, "classes": Classification}
 
 
@@ -76,8 +79,11 @@ def _detection(header: Header, box: NDArray[np.float32], name: str, score: float
 
 
 def _classification(header: Header, result: ClassesResult, classes: Sequence[str]) -> Classification:
-    scores = result.scores.astype(np.float64).tolist()
+    best = np.arange(len(classes))
+    if len(classes) > MOST_CLASSES:
+        best = np.argsort(result.scores, kind="stable")[::-1][:MOST_CLASSES]
     results = [
-        ObjectHypothesis(class_id=name, score=score) for name, score in zip(classes, scores, strict=True)
+        ObjectHypothesis(class_id=classes[index], score=float(result.scores[index]))
+        for index in best.tolist()
     ]
     return Classification(header=header, results=results)
