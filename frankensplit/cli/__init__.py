@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError
@@ -24,11 +27,11 @@ VERBS = {
     "doctor": "what this machine has, what is wrong with it, and what to do about that",
 }
 
-FINDING, WRONG_USAGE = 1, 2
+WRONG_USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, 1 (a finding or an error) or 2 (wrong usage)."""
+    """Run one verb; return 0, 1 (a finding) or 2 (wrong usage or an error)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
@@ -37,11 +40,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(verb, help=summary, description=summary)
         if arguments[:1] == [verb]:
             importlib.import_module(f"frankensplit.cli.{verb}").add_arguments(subparser)
-    args = parser.parse_args(arguments)
     try:
-        return int(importlib.import_module(f"frankensplit.cli.{args.verb}").main(args))
-    except FrankensplitError as err:
-        print(f"frankensplit {args.verb}: {err}", file=sys.stderr)
-        return FINDING
+        args = parser.parse_args(arguments)
+        status = int(importlib.import_module(f"frankensplit.cli.{args.verb}").main(args))
+        sys.stdout.flush()
+        return status
+    except (
+        FrankensplitError,
+        OSError,
+    ) as err:  # the latter: disks and devices where no code of ours says more
+        if isinstance(err, OSError):
+            _forget_output()
+        with suppress(OSError):
+            print(f"frankensplit {arguments[0]}: {err}", file=sys.stderr)
+        return WRONG_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Let nothing be written any more to a standard output that cannot be written: Python would try at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
+from frankensplit.bundle import BUNDLE, CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Ints, Tables
 from frankensplit.geometry import MULTIPLE
 from frankensplit.models.blueprints import complete_arguments
@@ -24,7 +23,7 @@ from frankensplit.models.pruning import keep_channels
 from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_run import KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
-from frankensplit.training.derive import as_stored, new_folder, write_labels
+from frankensplit.training.derive import write_labels, write_weights
 from frankensplit.training.head_run import export_head
 from frankensplit.training.latents import Latents, read_latents
 from frankensplit.training.pools import held_out_sources
@@ -33,6 +32,7 @@ from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.sample import Frames, sample, spread
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
+from frankensplit.writing import new_folder
 
 MOST_FRAMES = 500  # of the training set, and as many held-out ones, that tables are fitted to
 
@@ -65,7 +65,7 @@ def export_bundle(
 
     Args:
         run: codec run; its teacher's run lies beside it.
-        out: folder of the bundle; replaced if it exists.
+        out: folder of the bundle; a bundle there is replaced.
         name: the bundle's name.
         nominal: height and width of the box that images are scaled to fit.
         data_root: folder of the data sets.
@@ -78,8 +78,7 @@ def export_bundle(
         packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
-    with new_folder(out) as partial:
-        (partial / "server").mkdir()
+    with new_folder(out, BUNDLE) as partial:
         medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         card = {
@@ -209,10 +208,9 @@ def _choose_tables(
 def _write_server(
     folder: Path, teacher: Teacher, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
 ) -> dict[str, Any]:
-    weights = folder / "server"
-    save_file(as_stored(blueprint.state_dict() | {MEDIANS: medians}), weights / "blueprint.safetensors")
-    save_file(as_stored(teacher.task.backbone.state_dict()), weights / "backbone.safetensors")
-    save_file(as_stored(teacher.task.heads.state_dict()), weights / "heads.safetensors")
+    write_weights(folder, "blueprint", blueprint.state_dict() | {MEDIANS: medians})
+    write_weights(folder, "backbone", teacher.task.backbone.state_dict())
+    write_weights(folder, "heads", teacher.task.heads.state_dict())
     write_labels(folder, teacher.labels)
     return {
         "backbone": teacher.backbone.as_built,
