@@ -27,7 +27,7 @@ VERBS = {
     "doctor": "what this machine has, what is wrong with it, and what to do about that",
 }
 
-WRONG_USAGE = 2
+FINDING, WRONG_USAGE = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
