@@ -7,12 +7,13 @@ import argparse
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from frankensplit import __version__
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, OutputError
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         FrankensplitError,
         OSError,
     ) as err:  # the latter: disks and devices where no code of ours says more
-        if isinstance(err, OSError):
+        if isinstance(err, (OSError, OutputError)):
             _forget_output()
         with suppress(OSError):
             print(f"frankensplit {arguments[0]}: {err}", file=sys.stderr)
@@ -59,7 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _forget_output() -> None:
-    """Let nothing be written any more to a standard output that cannot be written: Python would try at its end."""
+    """Let nobody complain again at the end of the process, when what is open is written for the last time."""
+    sys.unraisablehook = lambda hint: (
+        None if isinstance(hint.exc_value, OSError) else sys.__unraisablehook__(hint)
+    )
+    threading.excepthook = lambda hint: (
+        None if isinstance(hint.exc_value, OSError) else threading.__excepthook__(hint)
+    )
     try:
         sys.stdout.flush()
     except OSError:
