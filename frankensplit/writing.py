@@ -207,7 +207,7 @@ def _obstacle(place: Path, kind: Kind | None) -> str | None:
     """Say what is in the way of a folder; None where nothing is."""
     try:
         mode = place.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if stat.S_ISLNK(mode):
         return f"it is a link to {place.readlink()}"
