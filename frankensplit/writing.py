@@ -148,6 +148,12 @@ def write_file(path: Path, content: bytes | memoryview | str) -> None:
         _sync(place.parent)
 
 
+def is_abandoned(name: str) -> bool:
+    """Tell whether a file's name is that of a temporary whose process is gone."""
+    found = TEMPORARY.fullmatch(name)
+    return found is not None and int(found["pid"]) != os.getpid() and not _lives(int(found["pid"]))
+
+
 @contextmanager
 def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``out`` when the block ends well, and goes when it does not.
@@ -264,8 +270,7 @@ def _recover(place: Path) -> None:
 def _sweep(folder: Path, ours: Callable[[str], bool]) -> None:
     """Remove the temporaries of processes that are gone."""
     for path in _temporaries(folder, ours):
-        pid = int(path.name.rpartition(".")[2])
-        if pid != os.getpid() and not _lives(pid):
+        if is_abandoned(path.name):
             _remove(path)
 
 
