@@ -116,7 +116,8 @@ class EngineCache:
             if directory is None:
                 return []
             gone = _oldest(directory, ENGINE, keep)
-            halves = [name for name in os.listdir(directory) if is_abandoned(name) and WRITTEN.search(name)]
+            there = os.listdir(directory)  # noqa: PTH208, pathlib has no descriptors
+            halves = [name for name in there if WRITTEN.search(name) and is_abandoned(name)]
             for name in (*gone, *_oldest(directory, ASIDE, KEEP_ASIDE), *halves):
                 with suppress(OSError):
                     os.unlink(name, dir_fd=directory)
