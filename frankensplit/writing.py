@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from frankensplit.errors import OutputError
@@ -56,16 +57,14 @@ class Kind:
             return False
         if entry.is_dir():
             return path in self.folders
-        return entry.is_file() and (self._is_file(path) or self.istemporary_of(path))
+        folder, _, name = path.rpartition("/")
+        unfinished = TEMPORARY.fullmatch(name)
+        names = (name, unfinished["name"]) if unfinished else (name,)
+        return entry.is_file() and any(self.has_file(folder, one) for one in names)
 
-    def istemporary_of(self, path: str) -> bool:
-        """Tell whether a relative path is that of a file of the kind that is being written."""
-        folder, slash, name = path.rpartition("/")
-        found = TEMPORARY.fullmatch(name)
-        return found is not None and self._is_file(f"{folder}{slash}{found['name']}")
-
-    def _is_file(self, path: str) -> bool:
-        return self.files.fullmatch(path) is not None
+    def has_file(self, folder: str, name: str) -> bool:
+        """Tell whether such a folder may hold a file of this name, in itself (``""``) or in a folder below it."""
+        return self.files.fullmatch(f"{folder}/{name}" if folder else name) is not None
 
 
 def check_file(path: Path) -> None:
@@ -171,18 +170,18 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
     with _named(out, CANNOT), _locked(place.with_name(f".{place.name}.lock"), out):
         _recover(place)
         check_replaceable(out, kind)  # what is there may have come while another process had the lock
-        partial, old = temporary_of(place), temporary_of(place.with_name(f"{place.name}.{OLD}"))
-        partial.mkdir()
+        new, old = temporary_of(place), temporary_of(place.with_name(f"{place.name}.{OLD}"))
+        new.mkdir()
         try:
-            yield partial
-            for path in (*partial.rglob("*"), partial):
+            yield new
+            for path in (*new.rglob("*"), new):
                 _sync(path)
             check_replaceable(out, kind)
             if place.exists():
                 place.rename(old)
-            partial.rename(place)
+            new.rename(place)
         except BaseException:
-            _remove(partial)
+            _remove(new)
             _recover(place)
             raise
         _sync(place.parent)
@@ -201,11 +200,7 @@ def kept_folder(out: Path, kind: Kind) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place, out):
             for folder in ("", *kind.folders):
-                prefix = f"{folder}/" if folder else ""
-                _sweep(
-                    place / folder,
-                    lambda name, prefix=prefix: kind.files.fullmatch(prefix + name) is not None,
-                )
+                _sweep(place / folder, partial(kind.has_file, folder))
             yield place
 
 
@@ -263,8 +258,8 @@ def _recover(place: Path) -> None:
             _remove(old)
         else:
             old.rename(place)
-    for partial in _temporaries(place.parent, lambda name: name == place.name):
-        _remove(partial)
+    for unfinished in _temporaries(place.parent, lambda name: name == place.name):
+        _remove(unfinished)
 
 
 def _sweep(folder: Path, ours: Callable[[str], bool]) -> None:
