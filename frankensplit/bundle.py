@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -33,6 +34,7 @@ from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 from frankensplit.geometry import Geometry
 from frankensplit.places import share_folders
+from frankensplit.writing import Kind, write_file
 
 CODEC_FORMAT = "frankensplit/1"
 BUNDLE_FORMAT = "frankensplit-bundle/1"
@@ -335,9 +337,32 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
     hashes = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
     text = json.dumps({"format": BUNDLE_FORMAT, **manifest, "files": hashes}, indent=1) + "\n"
-    temporary = folder / ".manifest.json"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / "manifest.json")
+    write_file(folder / "manifest.json", text)
+
+
+def copy_files(bundle: Bundle, folder: Path) -> None:
+    """Copy the files that a bundle's manifest lists, and the manifest."""
+    for name in ("manifest.json", *bundle.manifest["files"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.path / name, folder / name)
+
+
+def _is_bundle(folder: Path) -> bool:
+    try:
+        return _read_json(folder / "manifest.json").get("format") == BUNDLE_FORMAT
+    except (BundleError, AttributeError):
+        return False
+
+
+BUNDLE = Kind(
+    "bundle",
+    re.compile(
+        r"manifest\.json|labels\.json|card\.md|codec/(codec|precisions)\.json|codec/encoder(\.[a-z0-9-]+)?\.onnx"
+        r"|codec/(tables|contexts)(\.[0-9]+)?\.npz|server/(blueprint|backbone|heads|densities)\.safetensors"
+    ),
+    frozenset({"codec", "server"}),
+    _is_bundle,
+)
 
 
 def find_bundle(name_or_path: str | Path) -> Path:

@@ -38,3 +38,7 @@ class RecipeError(FrankensplitError):
 
 class RuntimeUnavailable(FrankensplitError):
     """An inference runtime was asked for that this machine does not have."""
+
+
+class OutputError(FrankensplitError):
+    """A result cannot be written: something else is in its place, or the disk is full or may not be written."""

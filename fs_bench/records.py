@@ -7,13 +7,14 @@ No ROS import. Times are nanoseconds of this machine's clock; a frame's stamp sa
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from frankensplit.writing import write_file
 
 LINES = "predictions.txt"
 
@@ -65,7 +66,7 @@ def may_warm_up(folder: Path, number: int) -> bool:
 
 def start_round(folder: Path, number: int, start_ns: int) -> None:
     """Tell the sender when to take the round's first frame."""
-    _write(folder / f"start.{number}", str(start_ns))
+    write_file(folder / f"start.{number}", str(start_ns))
 
 
 def round_start_ns(folder: Path, number: int) -> int | None:
@@ -76,7 +77,7 @@ def round_start_ns(folder: Path, number: int) -> int | None:
 
 def write_sent(folder: Path, number: int, sent: dict[int, int]) -> None:
     """Tell the payload bytes of each frame that was sent, by its place in the round."""
-    _write(folder / f"sent.{number}", json.dumps(sent))
+    write_file(folder / f"sent.{number}", json.dumps(sent))
 
 
 def read_sent(folder: Path, number: int) -> dict[int, int] | None:
@@ -85,9 +86,3 @@ def read_sent(folder: Path, number: int) -> dict[int, int] | None:
     if not path.exists():
         return None
     return {int(index): size for index, size in json.loads(path.read_text(encoding="utf-8")).items()}
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

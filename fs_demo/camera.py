@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from frankensplit.data.sources import Source, SourceFrame, open_source
 from frankensplit.errors import FrankensplitError
+from frankensplit.writing import write_file
 from fs_common.declare import declare
 from fs_common.images import image_message
 from fs_common.qos import keep_last
@@ -108,7 +109,7 @@ class CameraNode(Node):
         if self._chosen.report:
             skipped = [asdict(one) for one in self._source.skipped]
             report = {"frames": self.published, "rate_hz": self._rate_hz, "skipped": skipped}
-            Path(self._chosen.report).write_text(json.dumps(report) + "\n", encoding="utf-8")
+            write_file(Path(self._chosen.report), json.dumps(report) + "\n")
 
 
 def _open(chosen: CameraParameters) -> Source:

@@ -13,6 +13,7 @@ import numpy as np
 
 from frankensplit.inference.overlay import draw_overlay
 from frankensplit.results import BoxesResult, Result
+from frankensplit.writing import write_file
 from fs_demo.frames import DemoFrame
 from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, legend_of, side_by_side
 from fs_demo.table import number
@@ -62,7 +63,7 @@ class Gallery:
             f"frankensplit: {title}", subtitles(tally), headings, rows, legend_of(self._labels)
         )
         path = self._folder / SHEET_FILE
-        path.write_bytes(_png(sheet))
+        write_file(path, _png(sheet))
         return path
 
 

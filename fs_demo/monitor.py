@@ -18,7 +18,9 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from frankensplit.bundle import Bundle
+from frankensplit.errors import FrankensplitError
 from frankensplit.models.heads import head_class
+from frankensplit.writing import check_file, write_file
 from fs_common.declare import declare
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last, latched
@@ -46,7 +48,9 @@ class MonitorNode(Node):
         self._chosen = declare(self, MonitorParameters)
         self._bundle = Bundle.open(self._chosen.bundle)
         self._out = Path(self._chosen.out)
+        check_file(self._out / SUMMARY_FILE)
         self._out.mkdir(parents=True, exist_ok=True)
+        self.failure = ""
         labels = self._bundle.labels
         self._heads = {name: head_class(name, labels[name]).kind for name in self._bundle.server["heads"]}
         self._label_infos: dict[str, LabelInfo] = {}
@@ -120,6 +124,14 @@ class MonitorNode(Node):
             self.get_logger().info(f"ready: watching {', '.join(self._heads)}")
 
     def _work(self) -> None:
+        try:
+            self._watch()
+        except (OSError, FrankensplitError) as error:  # such as a full disk
+            self.failure = f"cannot write to {self._out}: {error}"
+            self.get_logger().error(self.failure)
+            self.context.try_shutdown()
+
+    def _watch(self) -> None:
         with Display() as display, Gallery(self._out, self._bundle.labels) as gallery:
             shown_s = time.monotonic()
             while not self._closing.wait(0.05):
@@ -131,7 +143,7 @@ class MonitorNode(Node):
             display.show(self._tally, math.inf)
         sheet = gallery.write_sheet(self._chosen.title, self._tally)
         summary = self._summary(has_sheet=sheet is not None)
-        (self._out / SUMMARY_FILE).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_file(self._out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
 
     def _digest(self, gallery: Gallery, last: bool = False) -> None:
         with self._lock:
@@ -189,8 +201,15 @@ def _plain(value: Any) -> Any:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Watch until a signal; return the exit status."""
-    return run_node(MonitorNode, args)
+    """Watch until a signal; return 0, 1 when the output could not be written, 2 when it cannot start as asked."""
+    made: list[MonitorNode] = []
+
+    def make() -> Node:
+        made.append(MonitorNode())
+        return made[0]
+
+    status = run_node(make, args)
+    return status or int(bool(made and made[0].failure))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,19 @@ from frankensplit.bundle import find_bundle
 from frankensplit.data.sources import open_source
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.places import share_folders
+from frankensplit.writing import Kind, check_folder, kept_folder
 from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
 from fs_demo.processes import ProcessError, Processes
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER
 
-CAMERA_FILE, SUMMARY_FILE = "camera.json", "summary.json"
+CAMERA_FILE, SUMMARY_FILE, LOGS = "camera.json", "summary.json", "logs"
+DEMO = Kind(
+    "demo's output",
+    re.compile(r"(camera|summary)\.json|overlay\.mp4|contact-sheet\.png|logs/[a-z_]+\.log"),
+    frozenset({LOGS}),
+    lambda folder: (folder / LOGS).is_dir(),
+)
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,22 @@ def run_demo(options: Options) -> dict[str, Any]:
     Raises:
         ProcessError: a process failed; the text holds the end of its log.
         BundleError, DataError: there is no such bundle or source.
+        OutputError: something else is where output or recording go, or another demo writes there.
     """
+    check_folder(options.out, DEMO)
+    if options.record is not None:
+        check_folder(options.record)
     find_bundle(options.bundle)
     if not options.source.isdecimal():  # a camera may be opened once only
         open_source(options.source, topic=options.topic or None)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in (CAMERA_FILE, SUMMARY_FILE):
-        (options.out / name).unlink(missing_ok=True)
-    with terminate_as_interrupt(), Processes(options.out / "logs", fast_dds_profile()) as processes:
+    profile = fast_dds_profile()
+    with (
+        terminate_as_interrupt(),
+        kept_folder(options.out, DEMO) as out,
+        Processes(out / LOGS, profile) as processes,
+    ):
+        for name in (CAMERA_FILE, SUMMARY_FILE):
+            (out / name).unlink(missing_ok=True)
         _start_watchers(processes, options)
         interrupted = _run_camera(processes, options)
         pids = {name: process.pid for name, process in processes.running.items()}

@@ -11,16 +11,18 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.writing import temporary_of
+
 TIME_BASE = Fraction(1, 1000)
 
 
 class OverlayVideo:
-    """A video of pictures of one size, each shown from its own time on; use as a context."""
+    """A video of pictures of one size, each from its own time on; use as a context; the file is there once whole."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._unfinished = path, temporary_of(path)
         self.frames = 0
-        self._container = av.open(str(path), "w", options={"movflags": "faststart"})
+        self._container = av.open(str(self._unfinished), "w", "mp4", options={"movflags": "faststart"})
         self._stream: av.VideoStream | None = None
         self._start_ns = 0
         self._last_ms = -1
@@ -37,7 +39,9 @@ class OverlayVideo:
             self._container.mux(self._stream.encode(None))
         self._container.close()
         if self._stream is None:
-            self.path.unlink(missing_ok=True)
+            self._unfinished.unlink(missing_ok=True)
+        else:
+            self._unfinished.replace(self.path)
 
     def add(self, picture: NDArray[np.uint8], stamp_ns: int) -> None:
         """Add uint8 ``(H, W, 3)`` at its time; the first sets the size, others and earlier ones are left out."""

@@ -38,6 +38,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.geometry",
     "frankensplit.results",
     "frankensplit.progress",
+    "frankensplit.writing",
     "frankensplit.errors",
     "frankensplit",
 )
@@ -51,6 +52,7 @@ TORCH_FREE = (
     "frankensplit.geometry",
     "frankensplit.inference.overlay",
     "frankensplit.results",
+    "frankensplit.writing",
     "fs_common",
     "fs_edge_node",
 )

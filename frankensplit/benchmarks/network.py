@@ -21,6 +21,7 @@ import numpy as np
 from frankensplit.cli.common import add_data_root, add_device, add_json, write_json
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, RAW
+from frankensplit.writing import write_file
 
 if TYPE_CHECKING:
     from frankensplit.benchmarks.namespaces import LossyLink
@@ -283,9 +284,7 @@ def _save_profile(path: Path, link: LossyLink, goodput_mbit_s: float) -> None:
         "mtu_bytes": MTU_BYTES,
         "overhead_bytes": RTPS_BYTES,
     }
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(yaml.safe_dump(profile, sort_keys=False), encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, yaml.safe_dump(profile, sort_keys=False))
 
 
 def _open(args: argparse.Namespace, labels: dict[str, Any], count: int) -> Frames:

@@ -7,12 +7,19 @@ What is finished is not done again, so more recipes may be added to a comparison
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, add_runs, positive_int, write_json
+from frankensplit.cli.common import (
+    add_data_root,
+    add_device,
+    add_json,
+    add_runs,
+    output_file,
+    positive_int,
+    write_json,
+)
 from frankensplit.cli.evaluate import EVALUATIONS
 from frankensplit.cli.export import NOMINAL, WEIGHTS_LICENCE
 from frankensplit.places import CACHE
@@ -31,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=positive_int, help="evaluate on the first so many frames only")
     parser.add_argument(
-        "--plot", type=Path, metavar="PNG", help="draw points lost against bytes, head by head"
+        "--plot", type=output_file, metavar="PNG", help="draw points lost against bytes, head by head"
     )
     add_data_root(parser)
     add_runs(parser)
@@ -52,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     if args.plot:
         from frankensplit.benchmarks.training_plot import draw
 
-        draw(rows, args.plot)
+        draw(rows, Path(args.plot))
     return 0
 
 
@@ -146,9 +153,10 @@ def _figures(head: dict[str, Any]) -> dict[str, Any]:
 
 def read_cost(run: Path) -> dict[str, Any] | None:
     """Return what a run took, from its ``run.json``; None where it has none."""
+    from frankensplit.training.finished import read_json
+
     path = run / "run.json"
-    cost: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    return cost
+    return read_json(path) if path.exists() else None
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

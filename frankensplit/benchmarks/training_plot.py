@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from frankensplit.writing import write_file
 
 COLUMN_INCHES, HEIGHT_INCHES, DPI = 4.2, 3.6, 130
 
@@ -43,9 +46,10 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> None:
         panel.grid(alpha=0.25)
     panels[0][0].set_ylabel("points lost (up is better)")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, metadata={"Software": None})
+    picture = io.BytesIO()
+    figure.savefig(picture, metadata={"Software": None})
     pyplot.close(figure)
+    write_file(out, picture.getbuffer())
 
 
 def _draw_series(panel: Any, label: str, rows: Sequence[dict[str, Any]], head: str) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from frankensplit import __version__
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, OutputError
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
@@ -29,7 +33,7 @@ FINDING, WRONG_USAGE = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, 1 (a finding or an error) or 2 (wrong usage)."""
+    """Run one verb; return 0, 1 (a finding) or 2 (wrong usage or an error)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
@@ -38,11 +42,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(verb, help=summary, description=summary)
         if arguments[:1] == [verb]:
             importlib.import_module(f"frankensplit.cli.{verb}").add_arguments(subparser)
-    args = parser.parse_args(arguments)
     try:
-        return int(importlib.import_module(f"frankensplit.cli.{args.verb}").main(args))
-    except FrankensplitError as err:
-        print(f"frankensplit {args.verb}: {err}", file=sys.stderr)
-        return FINDING
+        args = parser.parse_args(arguments)
+        status = int(importlib.import_module(f"frankensplit.cli.{args.verb}").main(args))
+        sys.stdout.flush()
+        return status
+    except (
+        FrankensplitError,
+        OSError,
+    ) as err:  # the latter: disks and devices where no code of ours says more
+        if isinstance(err, (OSError, OutputError)):
+            _forget_output()
+        with suppress(OSError):
+            print(f"frankensplit {arguments[0]}: {err}", file=sys.stderr)
+        return WRONG_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Let nobody complain again at the end of the process, when what is open is written for the last time."""
+    sys.unraisablehook = lambda hint: (
+        None if isinstance(hint.exc_value, OSError) else sys.__unraisablehook__(hint)
+    )
+    threading.excepthook = lambda hint: (
+        None if isinstance(hint.exc_value, OSError) else threading.__excepthook__(hint)
+    )
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from frankensplit.places import CACHE, DATA_ROOT
+from frankensplit.writing import check_file, write_file
 
 RUNS = CACHE / "runs"
 
@@ -48,8 +48,22 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument(
-        "--json", metavar="OUT", help="write the result as JSON to this path; - is standard output"
+        "--json",
+        type=output_file,
+        metavar="OUT",
+        help="write the result as JSON to this path; - is standard output",
     )
+
+
+def output_file(text: str) -> str:
+    """Parse the path of a file to write, ``-`` for standard output (for argparse).
+
+    Raises:
+        OutputError: no file can be written there; said before any work is done.
+    """
+    if text != "-":
+        check_file(Path(text))
+    return text
 
 
 def write_json(value: dict[str, Any], out: str | None) -> None:
@@ -59,12 +73,8 @@ def write_json(value: dict[str, Any], out: str | None) -> None:
     text = json.dumps(value, indent=1) + "\n"
     if out == "-":
         sys.stdout.write(text)
-        return
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    else:
+        write_file(Path(out), text)
 
 
 def positive_int(text: str) -> int:

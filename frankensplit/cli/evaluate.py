@@ -64,17 +64,21 @@ def main(args: argparse.Namespace) -> int:
     """Evaluate, print a table, write JSON and card."""
     import shutil
 
-    from frankensplit.bundle import find_bundle
+    from frankensplit.bundle import BUNDLE, Bundle, find_bundle
     from frankensplit.evaluation.card import write_figures
     from frankensplit.evaluation.evaluate import evaluate
     from frankensplit.evaluation.measure import Setup, parts_folder
     from frankensplit.evaluation.provenance import provenance
+    from frankensplit.writing import check_replaceable
 
+    path = find_bundle(args.bundle)
+    if args.write_card:
+        check_replaceable(path, BUNDLE)
     on_cpu = args.device == "cpu"
     cores = len(os.sched_getaffinity(0))
     workers = args.workers or (cores if on_cpu else 1)
     setup = Setup(
-        bundle=str(find_bundle(args.bundle)),
+        bundle=str(path),
         data=args.data,
         data_root=args.data_root,
         topic=args.topic,
@@ -90,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
     _print(result)
     write_json(result, args.json)
     if args.write_card:
-        write_figures(find_bundle(args.bundle), result)
+        write_figures(Bundle.open(path), result)
     return 0
 
 

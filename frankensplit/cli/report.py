@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("docs/results")
 NO_PICTURES = "none"
+PAGE = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,9 @@ def main(args: argparse.Namespace) -> int:
     """Read results, write page and plots, say what is missing."""
     from frankensplit.errors import RuntimeUnavailable
     from frankensplit.report.read import read_results
+    from frankensplit.writing import check_file
 
+    check_file(args.out / PAGE)
     results = read_results(args.results)
     try:
         from frankensplit.report.page import make_report, write_report

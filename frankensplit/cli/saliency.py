@@ -119,9 +119,12 @@ def _show(args: argparse.Namespace, cache: SaliencyCache, frames: Frames) -> dic
 
     import cv2
 
-    from frankensplit.errors import DataError
     from frankensplit.training.saliency.sheet import Look, draw_sheet
+    from frankensplit.writing import check_file, write_file
 
+    name = re.sub(r"[^\w.-]+", "-", f"saliency-{cache.model.name}-{Path(args.data).name}")
+    path = args.out / f"{name}.png"
+    check_file(path)
     count = len(frames)
     looks = []
     for index in sorted({(2 * i + 1) * count // (2 * args.frames) for i in range(args.frames)}):
@@ -130,10 +133,6 @@ def _show(args: argparse.Namespace, cache: SaliencyCache, frames: Frames) -> dic
             looks.append(Look(frame.key, frame.rgb, cache.head_maps(frame.rgb, frame.label), extent))
     title = f"Where {cache.model.name} looks: {args.data}"
     sheet = draw_sheet(title, list(cache.model.heads), looks)
-    args.out.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.-]+", "-", f"saliency-{cache.model.name}-{Path(args.data).name}")
-    path = args.out / f"{name}.png"
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise DataError(f"cannot write {path}")
+    write_file(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
     print(f"drawn: {path}", file=sys.stderr)
     return {"picture": str(path), "frames": [look.name for look in looks], "heads": list(cache.model.heads)}

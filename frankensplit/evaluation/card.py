@@ -3,26 +3,23 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from frankensplit.bundle import write_manifest
+from frankensplit.bundle import BUNDLE, Bundle, copy_files, write_manifest
 from frankensplit.evaluation import OURS
+from frankensplit.writing import new_folder
 
 HEADING = "## Figures\n"
 
 
-def write_figures(bundle: Path, result: dict[str, Any]) -> None:
-    """Replace the card's figures by those of an evaluation."""
-    card = bundle / "card.md"
-    head, _, _ = card.read_text(encoding="utf-8").partition(HEADING)
-    temporary = bundle / ".card.md"
-    temporary.write_text(head + HEADING + summary_markdown(result), encoding="utf-8")
-    temporary.replace(card)
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
-    write_manifest(bundle, kept)
+def write_figures(bundle: Bundle, result: dict[str, Any]) -> None:
+    """Replace the card's figures by those of an evaluation; the bundle is written again, whole or not at all."""
+    with new_folder(bundle.path, BUNDLE) as partial:
+        copy_files(bundle, partial)
+        head, _, _ = (partial / "card.md").read_text(encoding="utf-8").partition(HEADING)
+        (partial / "card.md").write_text(head + HEADING + summary_markdown(result), encoding="utf-8")
+        kept = {key: value for key, value in bundle.manifest.items() if key not in ("format", "files")}
+        write_manifest(partial, kept)
 
 
 def summary_markdown(result: dict[str, Any]) -> str:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.errors import DataError
 from frankensplit.evaluation.metrics import Statistics
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
+from frankensplit.writing import write_file
 
 RESULTS = {"mask": MaskResult, "boxes": BoxesResult, "classes": ClassesResult}
 
@@ -40,8 +45,12 @@ def save_records(path: Path, records: Sequence[FrameRecord]) -> None:
 
 
 def load_records(path: Path) -> list[FrameRecord]:
-    """Read records."""
-    with np.load(path, allow_pickle=False) as arrays:
+    """Read records.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(path) as arrays:
         nested = _nested(arrays, len(arrays["keys"]))
         return [
             FrameRecord(str(key), int(payload_bytes), int(pixels), statistics)
@@ -63,13 +72,16 @@ def save_results(path: Path, results: Sequence[Mapping[str, Result]]) -> None:
 
 
 def load_results(path: Path, kinds: Mapping[str, str]) -> list[dict[str, Result]]:
-    """Read results; ``kinds`` is the kind of each head."""
-    with np.load(path, allow_pickle=False) as arrays:
-        nested = _nested(arrays, int(arrays["frames"]))
-    return [
-        {head: RESULTS[kinds[head]](**_scalars(values)) for head, values in by_head.items()}
-        for by_head in nested
-    ]
+    """Read results; ``kinds`` is the kind of each head.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(path) as arrays:
+        return [
+            {head: RESULTS[kinds[head]](**_scalars(values)) for head, values in by_head.items()}
+            for by_head in _nested(arrays, int(arrays["frames"]))
+        ]
 
 
 def _scalars(values: Statistics) -> dict[str, Any]:
@@ -87,8 +99,18 @@ def _nested(arrays: Mapping[str, NDArray[Any]], count: int) -> list[dict[str, St
 
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_file(path, buffer.getbuffer())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Open a file of records or results."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+        raise DataError(
+            f"{path} is damaged ({str(err)[:200]}): remove it, it is measured again then"
+        ) from err

@@ -15,7 +15,6 @@ file is known by its SHA-256 alone, and comes into the cache when the user names
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import shutil
@@ -27,13 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from frankensplit.bundle import Bundle, sha256_of
 from frankensplit.errors import BundleError
 from frankensplit.models.timm_import import timm
 from frankensplit.places import CACHE
+from frankensplit.writing import write_file
 
 FOLDER = CACHE / "weights"
 WEIGHTS = "weights"  # entry of the manifest's backbone
@@ -150,6 +150,7 @@ def bring(reference: WeightsReference, path: Path) -> None:
 
     Raises:
         BundleError: it has another SHA-256, or is not a file of weights.
+        OutputError: the cache cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
         # what is checked is what is read, even if somebody changes the file meanwhile
@@ -178,21 +179,7 @@ def bring(reference: WeightsReference, path: Path) -> None:
                 f"{path} cannot be read as weights ({type(err).__name__}: {err}); expected a state dict as "
                 ".safetensors or .pth"
             ) from err
-    _write(reference.cached, {name: value.contiguous().clone() for name, value in weights.items()})
-
-
-def _write(path: Path, weights: dict[str, Tensor]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, temporary)
-        temporary.replace(path)
-    except OSError as err:
-        raise BundleError(
-            f"the weights cannot be written to {path.parent} ({err.strerror}): set XDG_CACHE_HOME to a folder with room"
-        ) from err
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(reference.cached, save({name: value.contiguous().clone() for name, value in weights.items()}))
 
 
 def _in_package(reference: WeightsReference) -> Path:

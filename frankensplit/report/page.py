@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from frankensplit.report.pictures import Pictures
 from frankensplit.report.plots import CSS_DPI, DARK, HALF, LIGHT, NARROW, WIDE, Layout, Style, png, styled
 from frankensplit.report.read import COMMANDS, Head, Measured, Results
 from frankensplit.report.speed import link_figure, network_figure
+from frankensplit.writing import write_file
 
 PAGE = "report.html"
 PHONE_PX = 640  # up to this width of the window, the plots for phones are shown
@@ -102,12 +102,9 @@ def make_report(results: Results, pictures: Pictures | str) -> Report:
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write page and plots, each whole or not at all; return their paths, the page first."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = {PAGE: report.html.encode("utf-8"), **report.files}
     for name, data in files.items():
-        temporary = folder / f".{name}.{os.getpid()}"
-        temporary.write_bytes(data)
-        temporary.replace(folder / name)
+        write_file(folder / name, data)
     return [folder / name for name in files]
 
 

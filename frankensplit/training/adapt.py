@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frankensplit.bundle import Bundle, canonical_json
+from frankensplit.bundle import BUNDLE, Bundle, canonical_json
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import BundleError
 from frankensplit.evaluation.agreement import Agreement, agreement
@@ -24,18 +23,20 @@ from frankensplit.models.from_bundle import ADAPTER, MEDIANS, load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches
-from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.checkpoint import held, load_weights
 from frankensplit.training.codec_run import STATISTICS_BATCHES
 from frankensplit.training.codec_tasks import TrainBlueprint
 from frankensplit.training.cost import COST
 from frankensplit.training.derive import as_stored, derive_bundle
 from frankensplit.training.engine import fit
+from frankensplit.training.finished import read_json
 from frankensplit.training.objectives import HeadDistillation
 from frankensplit.training.recipe import Schedule
 from frankensplit.training.site import Site, site_batches
 from frankensplit.training.tasks import channel_variance
 from frankensplit.training.teacher import teacher_of_bundle
 from frankensplit.training.where import Where
+from frankensplit.writing import check_replaceable
 
 BLUEPRINT_LR, ADAPTER_LR = 2e-4, 2e-3
 WARMUP, EMA, CHECKPOINT_EVERY = 20, 0.98, 50
@@ -96,7 +97,7 @@ class Adapted:
             "steps": self.schedule.steps,
             "batch": self.schedule.batch,
             "lr": self.schedule.lr,
-            "seconds": json.loads((self.run / COST).read_text(encoding="utf-8"))["seconds"],
+            "seconds": read_json(self.run / COST)["seconds"],
             "metrics": {name: metric.name for name, metric in self.after.metrics.items()},
             "before": _figures(self.before),
             "after": _figures(self.after),
@@ -140,16 +141,14 @@ def _figures(one: Agreement) -> dict[str, Any]:
 
 
 def check_out(bundle: Bundle, out: Path) -> None:
-    """Refuse to write a bundle over the one that it derives from, or over what is no bundle.
+    """Refuse to write a bundle over the one that it derives from, or over what is not a bundle.
 
     Raises:
-        BundleError: ``out`` is either.
+        BundleError: ``out`` is the bundle.
+        OutputError: it is something else.
     """
-    if out.resolve() == bundle.path:
+    if check_replaceable(out, BUNDLE) == bundle.path:
         raise BundleError(f"{out} is the bundle that is adapted: give another --out")
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not empty and not (out / "manifest.json").is_file():
-        raise BundleError(f"{out} is there and is no bundle: give another --out, or remove it")
 
 
 def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapted:
@@ -179,7 +178,8 @@ def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapt
     task = _task(bundle, objective, width)
     recipe = _recipe(bundle, site, settings.seed, width, schedule)
     run = where.runs / f"adapt-{bundle.name}-{hashlib.sha256(canonical_json(recipe)).hexdigest()[:12]}"
-    fit(task, batches, schedule, run, recipe, where.device)
+    with held(run):
+        fit(task, batches, schedule, run, recipe, where.device)
     trained = sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad)
     state = as_stored(load_weights(run, "blueprint.")[0])
     task.blueprint.load_state_dict(state)  # judged as it is stored

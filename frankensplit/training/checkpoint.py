@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +17,31 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from frankensplit.errors import RecipeError
+from frankensplit.writing import Kind, kept_folder, write_file
 
 if TYPE_CHECKING:
     from frankensplit.training.stepper import Stepper  # brings Fabric, which those who only load do without
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
+RUN = Kind(
+    "run of a training",
+    re.compile(
+        r"(checkpoint|best|step-\d+)\.pt|(log|held-out)\.csv|curves\.png|run\.json|labels\.json"
+        r"|tensorboard/[^/]+|codec/[^/]+"
+    ),
+    frozenset({"tensorboard", "codec"}),
+)
 WATCHING = ("checkpoint_every", "keep_every", "sanity_steps")  # of a schedule: change nothing in the result
+
+
+def held(run: Path) -> AbstractContextManager[Any]:
+    """Hold a run's folder against other trainings, in the process that writes it.
+
+    Raises:
+        OutputError: something else is there, another process trains it, or it may not be written.
+    """
+    return kept_folder(run, RUN) if os.environ.get("RANK", "0") == "0" else nullcontext()
 
 
 @dataclass
@@ -59,7 +80,7 @@ def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: d
     """Go back to the run's checkpoint, if there is one.
 
     Raises:
-        RecipeError: the run was begun by a recipe that trains something else.
+        RecipeError: the run was begun by a recipe that trains something else, or the checkpoint is damaged.
     """
     if not (run / CHECKPOINT).exists():
         return Progress()
@@ -70,13 +91,16 @@ def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: d
         raise RecipeError(
             f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
         )
-    stepper.task.load_state_dict(state["task"])
-    stepper.optimiser.load_state_dict(state["optimiser"])
-    stepper.precision.load_state_dict(state.get("precision", {}))
-    if average:
-        average.module.load_state_dict(state["average"])
-        average.n_averaged.fill_(state["averaged"])
-    return Progress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
+    try:
+        stepper.task.load_state_dict(state["task"])
+        stepper.optimiser.load_state_dict(state["optimiser"])
+        stepper.precision.load_state_dict(state.get("precision", {}))
+        if average:
+            average.module.load_state_dict(state["average"])
+            average.n_averaged.fill_(state["averaged"])
+        return Progress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:  # torch's of other shapes
+        raise _damaged(run / CHECKPOINT, f"{type(err).__name__}: {str(err)[:200]}") from err
 
 
 def load_weights(
@@ -91,10 +115,12 @@ def load_weights(
             held-out training frames where the recipe says ``keep: best``.
 
     Raises:
-        RecipeError: the run has no such weights.
+        RecipeError: the run has no such weights, or they are damaged.
     """
     state = _read(_path(run, step))
-    weights = state["weights"] if "weights" in state else state["average"] or state["task"]
+    weights = state["weights"] if "weights" in state else state.get("average") or state["task"]
+    if not isinstance(weights, dict):
+        raise _damaged(_path(run, step), "its weights have no names")
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}, state["recipe"]
 
 
@@ -103,7 +129,7 @@ def is_finished(run: Path, recipe: dict[str, Any]) -> bool:
     if not (run / CHECKPOINT).is_file():
         return False
     state = _read(run / CHECKPOINT)
-    return _essence(state["recipe"]) == _essence(recipe) and state["step"] == recipe["schedule"]["steps"]
+    return _essence(state["recipe"]) == _essence(recipe) and state.get("step") == recipe["schedule"]["steps"]
 
 
 def step_path(run: Path, step: int) -> Path:
@@ -129,14 +155,31 @@ def _essence(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_file(path, buffer.getbuffer())
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         kept = ", ".join(sorted(p.name for p in path.parent.glob("*.pt"))) or "none"
         raise RecipeError(f"no {path.name} in {path.parent} (checkpoints: {kept}): train that run first")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as err:  # pickle, zipfile and torch raise a dozen types on what is not a checkpoint
+        reason = (str(err).splitlines() or [type(err).__name__])[0][:200]
+        raise _damaged(path, reason) from err
+    if (
+        not isinstance(state, dict)
+        or not isinstance(state.get("recipe"), dict)
+        or not {"weights", "task"} & {*state}
+    ):
+        raise _damaged(path, "it lacks weights or their recipe")
     return state
+
+
+def _damaged(path: Path, reason: str) -> RecipeError:
+    return RecipeError(
+        f"{path} is not a checkpoint, or a damaged one ({reason}): remove it to train from the beginning, or "
+        "bring back a copy"
+    )

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from frankensplit.bundle import Bundle, Codec
+from frankensplit.bundle import BUNDLE, Bundle, Codec
 from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import freeze
 from frankensplit.models.blueprints import build_blueprint, complete_arguments
@@ -47,6 +45,7 @@ from frankensplit.training.tasks import (
 )
 from frankensplit.training.teacher import Teacher, load_teacher
 from frankensplit.training.where import Where
+from frankensplit.writing import write_file
 
 STATISTICS_BATCHES = 12
 KEPT_CODEC = "codec"
@@ -181,12 +180,10 @@ def _begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
 def _keep_codec(source: str, folder: Path) -> None:
     """Copy the codec that stays as it is into the run, where a resumed run and the export find it."""
     codec = Codec.open(source)
-    folder.mkdir(parents=True, exist_ok=True)
     for path in codec.path.iterdir():
         # Processes that train together copy side by side: none may read what another has begun.
-        temporary = folder / f".{path.name}.{os.getpid()}"
-        shutil.copyfile(path, temporary)
-        temporary.replace(folder / path.name)
+        if BUNDLE.files.fullmatch(f"{KEPT_CODEC}/{path.name}"):
+            write_file(folder / path.name, path.read_bytes())
 
 
 def _objective(recipe: CodecRecipe, teacher: Teacher, pools: Sequence[Pool]) -> Objective:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from frankensplit.writing import write_file
+
 COST = "run.json"
 MIB = 2**20
 
@@ -57,7 +59,7 @@ class Cost:
     def write(self, run: Path, steps: int) -> str:
         """Write ``run.json``; return its figures in words."""
         cost = self._figures(steps)
-        (run / COST).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+        write_file(run / COST, json.dumps(cost, indent=2) + "\n")
         return (
             f"{steps} steps in {cost['seconds']:.0f} s, {cost['ms_per_step']:.1f} ms a step, "
             f"{cost['peak_memory_mb']:.0f} MB at most"

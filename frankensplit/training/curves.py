@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from frankensplit.training.table import read_table
+from frankensplit.writing import write_file
 
 LOG = "log.csv"
 HELD_OUT = "held-out.csv"
@@ -52,9 +54,9 @@ def draw_curves(run: Path, out: Path) -> None:
         for panel in panels[len(figures) :]:
             panel.set_axis_off()
         _explain(figure, panels[0])
-        temporary = out.with_name(f".{out.name}")
-        figure.savefig(temporary, dpi=DPI, format="png")
-    temporary.replace(out)
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=DPI, format="png")
+    write_file(out, picture.getbuffer())
 
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]

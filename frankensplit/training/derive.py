@@ -4,39 +4,17 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from frankensplit.bundle import Bundle, write_manifest
+from frankensplit.bundle import BUNDLE, Bundle, copy_files, write_manifest
 from frankensplit.evaluation.card import HEADING
 from frankensplit.models.from_bundle import MEDIANS
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``out`` when the block ends well, and goes when it does not.
-
-    Where ``out`` exists, at no moment is a half one there.
-    """
-    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+from frankensplit.writing import new_folder, write_file
 
 
 def derive_bundle(
@@ -53,17 +31,17 @@ def derive_bundle(
 
     Args:
         source: the bundle that it derives from.
-        out: folder of the new bundle; replaced if it exists, even where it is the source's.
+        out: folder of the new bundle; a bundle there is replaced, even where it is the source.
         name: of the new bundle.
         note: paragraph for its card: what was changed, and by which data.
         server: entries of the manifest's ``server`` that are new.
         weights: state of each part that is new: ``blueprint`` (its medians included), ``backbone`` or ``heads``.
         labels: ``labels.json`` where it is new.
     """
-    with new_folder(out) as partial:
-        shutil.copytree(source.path, partial, dirs_exist_ok=True)
+    with new_folder(out, BUNDLE) as partial:
+        copy_files(source, partial)
         for part, state in weights.items():
-            save_file(as_stored(state), partial / "server" / f"{part}.safetensors")
+            write_weights(partial, part, state)
         if labels is not None:
             write_labels(partial, labels)
         card = (partial / "card.md").read_text(encoding="utf-8").partition(HEADING)[0]
@@ -75,8 +53,12 @@ def derive_bundle(
 
 def write_labels(folder: Path, labels: Mapping[str, Any]) -> None:
     """Write ``labels.json`` of a bundle, or of the run that one comes from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "labels.json").write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "labels.json", json.dumps(labels, indent=1) + "\n")
+
+
+def write_weights(folder: Path, part: str, state: Mapping[str, Tensor]) -> None:
+    """Write the weights of ``blueprint``, ``backbone`` or ``heads`` into a bundle's folder."""
+    write_file(folder / "server" / f"{part}.safetensors", save(as_stored(state)))
 
 
 def as_stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from frankensplit.bundle import CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
+from frankensplit.bundle import BUNDLE, CODEC_FORMAT, Codec, canonical_json, sha256_of, write_manifest
 from frankensplit.codec.tables import Ints, Tables
 from frankensplit.geometry import MULTIPLE
 from frankensplit.models.blueprints import complete_arguments
@@ -28,7 +27,8 @@ from frankensplit.training.checkpoint import load_weights
 from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, SAMPLES, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
 from frankensplit.training.cost import COST
-from frankensplit.training.derive import as_stored, new_folder, write_labels
+from frankensplit.training.derive import write_labels, write_weights
+from frankensplit.training.finished import read_json
 from frankensplit.training.head_run import export_head
 from frankensplit.training.latents import Latents, read_latents
 from frankensplit.training.pools import held_out_sources
@@ -37,6 +37,7 @@ from frankensplit.training.recipe import CodecRecipe
 from frankensplit.training.sample import Frames, sample, spread
 from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
 from frankensplit.training.teacher import Teacher
+from frankensplit.writing import new_folder, write_file
 
 MOST_FRAMES = 500  # of the training set, and as many held-out ones, that tables are fitted to
 
@@ -69,7 +70,7 @@ def export_bundle(
 
     Args:
         run: codec run; its teacher's run lies beside it.
-        out: folder of the bundle; replaced if it exists.
+        out: folder of the bundle; a bundle there is replaced.
         name: the bundle's name.
         nominal: height and width of the box that images are scaled to fit.
         data_root: folder of the data sets.
@@ -82,8 +83,7 @@ def export_bundle(
         packets are decoded.
     """
     task, recipe, teacher = load_codec(run)
-    with new_folder(out) as partial:
-        (partial / "server").mkdir()
+    with new_folder(out, BUNDLE) as partial:
         medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         if isinstance(task, TrainCodec):
@@ -216,20 +216,19 @@ def _choose_tables(
 
 def _write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
     """Write what another training needs to go on from the bundle, and how many samples the networks have seen."""
-    cost = json.loads((run / COST).read_text(encoding="utf-8")) if (run / COST).is_file() else {}
-    seen = str(cost.get(SAMPLES, 0))
-    save_file({name: p.detach() for name, p in prior.named_parameters()}, path, metadata={SAMPLES: seen})
+    seen = read_json(run / COST).get(SAMPLES, 0)
+    densities = {name: parameter.detach() for name, parameter in prior.named_parameters()}
+    write_file(path, save(densities, {SAMPLES: str(seen)}))
 
 
 def _write_server(
     folder: Path, teacher: Teacher, blueprint: nn.Module, medians: Tensor, recipe: CodecRecipe
 ) -> dict[str, Any]:
-    weights = folder / "server"
-    save_file(as_stored(blueprint.state_dict() | {MEDIANS: medians}), weights / "blueprint.safetensors")
     built, backbone = teacher.backbone.as_built, teacher.task.backbone
+    write_weights(folder, "blueprint", blueprint.state_dict() | {MEDIANS: medians})
     if WEIGHTS not in built:
-        save_file(as_stored(backbone.state_dict()), weights / "backbone.safetensors")
-    save_file(as_stored(teacher.task.heads.state_dict()), weights / "heads.safetensors")
+        write_weights(folder, "backbone", backbone.state_dict())
+    write_weights(folder, "heads", teacher.task.heads.state_dict())
     write_labels(folder, teacher.labels)
     return {
         "backbone": {**built, NORMALISATION: backbone.normalise.manifest()},

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from torch import Tensor
 
@@ -29,3 +30,18 @@ def load_run(
         (expected,) = get_args(kind.model_fields["task"].annotation)
         raise RecipeError(f"{run} is a run of task {recipe.task!r}, expected {expected!r}")
     return weights, recipe
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run.
+
+    Raises:
+        RecipeError: it is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as err:
+        raise RecipeError(f"cannot read {path} ({str(err)[:200]}): train that run again") from err
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path} holds {type(value).__name__}, expected an object: train that run again")
+    return value

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -12,7 +11,7 @@ from frankensplit.bundle import Bundle
 from frankensplit.models.heads import build_head
 from frankensplit.training.batches import Prepared, prepared
 from frankensplit.training.derive import derive_bundle, write_labels
-from frankensplit.training.finished import load_run
+from frankensplit.training.finished import load_run, read_json
 from frankensplit.training.head_task import BundleFeatures, TrainHead
 from frankensplit.training.label_sets import load_labelled
 from frankensplit.training.recipe import HeadRecipe
@@ -46,7 +45,7 @@ def export_head(run: Path, out: Path, bundle_name: str) -> None:
         for key, value in load_file(bundle.weights("heads")).items()
         if not key.startswith(f"{name}.")
     }
-    labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
+    labels = read_json(run / LABELS)
     sources = ", ".join(f"`{source.data}`" for source in recipe.data)
     note = (
         f"Head `{name}` ({recipe.head.kind}), {recipe.schedule.steps} steps of batch {recipe.schedule.batch} on "

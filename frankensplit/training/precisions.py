@@ -7,7 +7,6 @@ Packets of any precision are read alike: tables, medians and the codec's id stay
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frankensplit.bundle import FOR_CPUS, Bundle, Codec, sha256_of, write_manifest
+from frankensplit.bundle import BUNDLE, FOR_CPUS, Bundle, Codec, copy_files, sha256_of, write_manifest
 from frankensplit.errors import DataError
 from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.int8 import CPU, SYMMETRIC, quantise
 from frankensplit.models.integer_graph import as_read, fold_normalisation, integer_graph
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
-from frankensplit.training.derive import new_folder
 from frankensplit.training.latents import read_symbols
 from frankensplit.training.recipe import Source
 from frankensplit.training.sample import Frames, sample
+from frankensplit.writing import new_folder
 
 FRAMES = 12  # to calibrate on, and as many others to compare on
 
@@ -100,8 +99,8 @@ def export_precisions(bundle: Bundle, out: Path, data: str, data_root: Path) -> 
     Raises:
         DataError: the data cannot be read, or are too few.
     """
-    with new_folder(out) as partial:
-        shutil.copytree(bundle.path, partial, dirs_exist_ok=True)
+    with new_folder(out, BUNDLE) as partial:
+        copy_files(bundle, partial)
         nominal = bundle.codec.nominal_height, bundle.codec.nominal_width
         figures = write_precisions(
             partial / "codec", sample([Source(data=data)], nominal, data_root, 2 * FRAMES)

@@ -11,7 +11,7 @@ import torch
 
 from frankensplit.training.backbone_run import prepare_backbone, prepare_classify
 from frankensplit.training.batches import Prepared
-from frankensplit.training.checkpoint import is_finished
+from frankensplit.training.checkpoint import held, is_finished
 from frankensplit.training.codec_run import prepare_codec
 from frankensplit.training.engine import fit
 from frankensplit.training.head_run import prepare_head
@@ -37,12 +37,14 @@ def train(recipe: AnyRecipe, where: Where) -> Path:
     Raises:
         RecipeError: a run that it builds on is missing, or its folder belongs to another recipe.
         DataError: a data set cannot be read.
+        OutputError: something else is in the run's folder, or another process trains there.
     """
     torch.manual_seed(recipe.seed)
     run, values = where.runs / recipe.name, recipe.model_dump(mode="json")
     if is_finished(run, values):
         return run
-    with first_process_first(where.device) as device:
-        task, batches, held_out = PREPARE[recipe.task](recipe, where._replace(device=device))
-    fit(task, batches, recipe.schedule, run, values, where.device, held_out)
+    with held(run):
+        with first_process_first(where.device) as device:
+            task, batches, held_out = PREPARE[recipe.task](recipe, where._replace(device=device))
+        fit(task, batches, recipe.schedule, run, values, where.device, held_out)
     return run

@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
+
+from frankensplit.writing import write_file
 
 
 class Table:
@@ -18,10 +23,11 @@ class Table:
     def __init__(self, path: Path, end: int) -> None:
         self.path = path
         header, *rows = _rows(path)
-        path.unlink(missing_ok=True)
         kept = [row for row in rows if int(row[0]) < end]
         if kept:
-            self._append(header, *kept)
+            write_file(path, _text([header, *kept]))
+        else:
+            path.unlink(missing_ok=True)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Append a row; the first one brings the header."""
@@ -31,7 +37,7 @@ class Table:
 
     def _append(self, *rows: list[str]) -> None:
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+            file.write(_text(rows))
 
 
 def read_table(path: Path) -> tuple[list[int], dict[str, list[float]]]:
@@ -42,7 +48,23 @@ def read_table(path: Path) -> tuple[list[int], dict[str, list[float]]]:
 
 
 def _rows(path: Path) -> list[list[str]]:
+    """Return the header and the rows up to the first that is not whole: where a disk was full, what follows is lost."""
     if not path.exists():
         return [[]]
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file)) or [[]]
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        lines = [line for line in file if line.endswith("\n")]
+    header, *rows = list(csv.reader(lines)) or [[]]
+    return [header, *takewhile(lambda row: _is_whole(row, len(header)), rows)]
+
+
+def _is_whole(row: list[str], columns: int) -> bool:
+    try:
+        return len([float(value) for value in row]) == columns and row[0].isdecimal()
+    except ValueError:
+        return False
+
+
+def _text(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from frankensplit.models.heads.base import Head
 from frankensplit.models.weights import WeightsReference
 from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.checkpoint import CHECKPOINT
-from frankensplit.training.finished import load_run
+from frankensplit.training.finished import load_run, read_json
 from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, PretrainedSpec
 from frankensplit.training.tasks import BackboneWithHeads
 
@@ -62,7 +61,7 @@ def teacher_of_run(run: Path) -> Teacher:
         RecipeError: the run is missing or is no backbone run.
     """
     weights, recipe = load_run(run, BackboneRecipe)
-    labels = json.loads((run / LABELS).read_text(encoding="utf-8"))
+    labels = read_json(run / LABELS)
     backbone = build_backbone(recipe.backbone.model, **recipe.backbone.arguments)
     heads = build_heads(recipe, backbone, labels)
     task = BackboneWithHeads(backbone, heads, recipe.heads)

@@ -95,12 +95,12 @@ def test_json_on_standard_output_is_nothing_but_json(bundle, capsys):
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"files": 3}'])
 def test_a_folder_that_is_no_bundle(bundle, capsys, manifest):
     (bundle / "manifest.json").write_text(manifest, encoding="utf-8")
-    assert main(["info", str(bundle)]) == 1
+    assert main(["info", str(bundle)]) == 2
     assert "manifest.json" in capsys.readouterr().err
 
 
 def test_a_bundle_that_is_nowhere(capsys):
-    assert main(["info", "no-such-bundle"]) == 1
+    assert main(["info", "no-such-bundle"]) == 2
     assert "no-such-bundle" in capsys.readouterr().err
 
 

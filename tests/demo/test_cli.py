@@ -65,7 +65,7 @@ def test_without_ros_it_says_how_to_get_it():
         "from frankensplit.cli import main; sys.exit(main(['demo']))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "rclpy" in ended.stderr and "make setup" in ended.stderr and "Traceback" not in ended.stderr
 
 

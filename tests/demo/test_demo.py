@@ -218,7 +218,7 @@ def test_a_signal_ends_all_and_still_gives_the_results(
 def test_a_node_that_dies_ends_the_demo_with_its_name(running: Running) -> None:
     os.kill(running.nodes["fs_server_node"], signal.SIGKILL)
     text = running.end()
-    assert running.process.returncode == 1
+    assert running.process.returncode == 2
     assert "server ended with status -9" in text
 
 
@@ -226,6 +226,6 @@ def test_an_unknown_source_is_refused_at_once(bundle_path: Path, tmp_path: Path)
     film = str(tmp_path / "no-such-film.mp4")
     asked = command(bundle_path, tmp_path / "out", "--source", film)
     ended = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert film in ended.stderr and "Traceback" not in ended.stderr
     assert not (tmp_path / "out").exists()

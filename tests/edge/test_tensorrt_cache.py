@@ -387,3 +387,20 @@ def test_profiles():
     assert best([], None) is None
     with pytest.raises(ImageError, match="multiples of 32"):
         Profile(64, 100)
+
+
+def test_engines_of_other_programs_are_not_deleted(cache):
+    cache.store("a", ENGINE)
+    (cache.folder / "yolo.engine").write_bytes(b"another program's")
+    assert cache.prune(keep=0) == ["a"]
+    assert [one.name for one in cache.folder.iterdir()] == ["yolo.engine"]
+
+
+def test_what_dead_processes_left_is_swept(cache):
+    dead = 4_194_304  # above the largest process id of Linux
+    cache.store("a", ENGINE)
+    living = f".a.engine.{os.getppid()}"
+    for name in (living, f".a.engine.{dead}", f".m.timings.{dead}", f".diary.{dead}"):
+        (cache.folder / name).write_bytes(b"half")
+    cache.prune()
+    assert {one.name for one in cache.folder.iterdir()} == {"a.engine", living, f".diary.{dead}"}

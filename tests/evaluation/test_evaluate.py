@@ -227,9 +227,9 @@ def test_command_writes_json_and_explains_wrong_sets(bundle_path, tmp_path, caps
     written = json.loads(out.read_text())
     assert written["data"] == "street:val" and {"commit", "machine", "command"} <= set(written)
     assert "weights" in written["not_measured"]["fp"] and "not measured: fp" in capsys.readouterr().err
-    assert main(["evaluate", str(bundle_path), "--data", "nowhere:val"]) == 1
+    assert main(["evaluate", str(bundle_path), "--data", "nowhere:val"]) == 2
     assert "nowhere" in capsys.readouterr().err
-    assert main([*arguments, "--weights", "fp"]) == 1
+    assert main([*arguments, "--weights", "fp"]) == 2
     assert "NAME=PATH" in capsys.readouterr().err
     with pytest.raises(SystemExit) as usage:
         main(["evaluate", str(bundle_path)])

@@ -350,6 +350,6 @@ def test_the_command_goes_on_without_pictures(tmp_path, undrawn):
 
 def test_the_command_names_a_broken_file(tmp_path, capsys):
     (tmp_path / "broken.json").write_text("{")
-    assert main(["report", "--results", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert main(["report", "--results", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "broken.json" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

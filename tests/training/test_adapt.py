@@ -175,7 +175,7 @@ def test_an_adapter_is_trained_on(small, site, tmp_path, capsys):
     assert set(old) == set(new)
     changed = {name for name in old if not torch.equal(old[name], new[name])}
     assert changed and all(name.startswith("adapter.") for name in changed)
-    assert _adapt(bundle, site, tmp_path / "other", "--adapter", "4")[0] == 1
+    assert _adapt(bundle, site, tmp_path / "other", "--adapter", "4")[0] == 2
     assert "width 8, not 4" in capsys.readouterr().err
 
 
@@ -210,7 +210,7 @@ def test_crops_have_the_scale_of_the_codec(site, damaged):
 def test_too_few_frames(site, damaged, tmp_path, capsys):
     with pytest.raises(DataError, match=r"has 4 frames.* at least 5"):
         Site(Spec(str(site), every=3), site)
-    assert _adapt(damaged, site, tmp_path / "out", "--frames", "4")[0] == 1
+    assert _adapt(damaged, site, tmp_path / "out", "--frames", "4")[0] == 2
     assert "at least 5" in capsys.readouterr().err
 
 
@@ -252,10 +252,10 @@ def test_an_interrupted_adaptation_goes_on(damaged, site, tmp_path, monkeypatch)
 def test_other_folders_are_not_overwritten(damaged, site, tmp_path, capsys):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "diary.txt").write_text("dear diary")
-    assert _adapt(damaged, site, tmp_path / "notes")[0] == 1
-    assert "is no bundle" in capsys.readouterr().err
+    assert _adapt(damaged, site, tmp_path / "notes")[0] == 2
+    assert "holds diary.txt, which is not part of a bundle" in capsys.readouterr().err
     before = damaged.manifest
-    assert _adapt(damaged, site, damaged.path)[0] == 1
+    assert _adapt(damaged, site, damaged.path)[0] == 2
     assert "give another --out" in capsys.readouterr().err and Bundle.open(damaged.path).manifest == before
 
 

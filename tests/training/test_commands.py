@@ -176,7 +176,7 @@ def test_export_replaces_a_bundle_and_gives_the_same_codec(bundle_folder, root):
 
 
 def test_missing_run_is_an_error_not_a_traceback(root, capsys):
-    assert main(["export", "nothing", str(root / "x"), "--runs", str(root / "runs")]) == 1
+    assert main(["export", "nothing", str(root / "x"), "--runs", str(root / "runs")]) == 2
     assert "train that run first" in capsys.readouterr().err
 
 
@@ -344,7 +344,7 @@ def test_curve_compares_kept_weights_with_the_reference(bundle_folder, other_bac
     assert [row["step"] for row in run["rows"]] == [1, 2]
     assert result["goal"] == run["rows"][-1]["heads"] and set(run["unmodified"]) == set(result["goal"])
     assert set(run["steps_to_within"].values()) == {1}
-    assert main(["bench", "curve", "codec", "--data", data, *places]) == 1  # kept nothing on its way
+    assert main(["bench", "curve", "codec", "--data", data, *places]) == 2  # kept nothing on its way
 
 
 def test_training_comparison_has_a_row_a_recipe(bundle_folder, root, monkeypatch):

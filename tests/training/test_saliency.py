@@ -495,5 +495,5 @@ def test_unknown_model_is_named(tmp_path):
 
 
 def test_unknown_data_are_an_error_of_the_command(bundle_path, tmp_path, capsys):
-    assert main(["saliency", "make", str(bundle_path), "--data", str(tmp_path / "nothing")]) == 1
+    assert main(["saliency", "make", str(bundle_path), "--data", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err

@@ -13,16 +13,19 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from frankensplit.edge.tensorrt.container import MAX_BYTES, Container, EngineDamaged
+from frankensplit.edge.tensorrt.container import MAGIC, MAX_BYTES, Container, EngineDamaged
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.writing import is_abandoned
 
 ENGINE, TIMINGS, ASIDE, LOCK = ".engine", ".timings", ".bad", ".lock"
+WRITTEN = re.compile(rf"({re.escape(ENGINE)}|{re.escape(TIMINGS)})\.[0-9]+")
 KEEP, KEEP_ASIDE = 16, 2
 LOCK_TIMEOUT_S = 1800.0
 LOCK_POLL_S = 0.2
@@ -107,13 +110,15 @@ class EngineCache:
                 os.utime(name + ENGINE, dir_fd=directory, follow_symlinks=False)
 
     def prune(self, keep: int = KEEP) -> list[str]:
-        """Delete all but the last used engines; return the names of those that went."""
+        """Delete all but the last used engines, and what processes that died left; return the engines that went."""
         gone: list[str] = []
         with suppress(OSError), self._opened() as directory:
             if directory is None:
                 return []
             gone = _oldest(directory, ENGINE, keep)
-            for name in (*gone, *_oldest(directory, ASIDE, KEEP_ASIDE)):
+            there = os.listdir(directory)  # noqa: PTH208, pathlib has no descriptors
+            halves = [name for name in there if WRITTEN.search(name) and is_abandoned(name)]
+            for name in (*gone, *_oldest(directory, ASIDE, KEEP_ASIDE), *halves):
                 with suppress(OSError):
                     os.unlink(name, dir_fd=directory)
         return [name.removesuffix(ENGINE) for name in gone]
@@ -294,7 +299,20 @@ def _oldest(directory: int, suffix: str, keep: int) -> list[str]:
     """Return the files with a suffix beyond the ``keep`` newest."""
     dated = []
     for name in os.listdir(directory):
-        if name.endswith(suffix):
+        if name.endswith(suffix) and (suffix != ENGINE or _is_ours(directory, name)):
             with suppress(OSError):
                 dated.append((os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns, name))
     return [name for _, name in sorted(dated, reverse=True)[keep:]]
+
+
+def _is_ours(directory: int, name: str) -> bool:
+    """Tell whether a file begins as our engines do; who names a folder may keep engines of other programs there."""
+    with suppress(OSError):
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+        )
+        try:
+            return os.read(descriptor, len(MAGIC)) == MAGIC
+        finally:
+            os.close(descriptor)
+    return False

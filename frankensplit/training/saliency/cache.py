@@ -9,7 +9,7 @@ and maps of other weights are never taken for these.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import warnings
 import zipfile
 import zlib
@@ -26,6 +26,7 @@ from frankensplit.places import CACHE
 from frankensplit.progress import Meter
 from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.saliency.scaling import mean_map
+from frankensplit.writing import write_file
 
 if TYPE_CHECKING:
     from frankensplit.training.saliency.cam import HeadMaps
@@ -158,11 +159,6 @@ def _groups(frames: Iterable[tuple[Frame, bool]], batch: int) -> Iterator[tuple[
 
 
 def _write(path: Path, maps: NDArray[np.uint8]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, maps=maps)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, maps=maps)
+    write_file(path, buffer.getbuffer())
