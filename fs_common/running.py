@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a node until SIGINT, SIGTERM or shutdown, and leave cleanly."""
+"""Run a node until a signal or shutdown, and leave cleanly."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 
@@ -11,52 +10,54 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from frankensplit.errors import FrankensplitError
+from fs_common.ending import LEAVE_S, Ending, take_signals
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Make a node and spin it; return 0 after a signal, 2 when it cannot start as asked.
+def run_node(make_node: Callable[[], Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
+    """Make a node and spin it; return 0 after a signal or shutdown, 2 when it cannot start as asked.
 
-    A node that has threads ends them in its ``destroy_node``.
+    A node that has threads ends them in its ``destroy_node``, which the context outlives: what they are at can still
+    be published. ``leave_s`` after a signal the process ends in any case, with status 0.
     """
+    ending = take_signals()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # what rclpy raises for arguments and environment has no common base
+        return _cannot_start(error)
+    ending.begin(leave_s)
     node: Node | None = None
     try:
-        rclpy.init(args=args)
         node = make_node()
-        _spin(node)
-        return 0
-    except (KeyboardInterrupt, ExternalShutdownException):
+        _spin(node, ending)
         return 0
     except (FrankensplitError, ParameterException) as error:
-        print(f"cannot start: {error}", file=sys.stderr, flush=True)
-        return 2
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # a signal came while the node was being made: half a node raises what it likes
+        return _cannot_start(error)
     finally:
-        _ignore_signals()
-        _leave(node)
-        _ignore_signals()  # rclpy's shutdown has put the former handlers back
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
 
 
-def _spin(node: Node) -> None:
+def _cannot_start(error: Exception) -> int:
+    print(f"cannot start: {error}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _spin(node: Node, ending: Ending) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    ending.wake_by(node.create_guard_condition(lambda: None).trigger)
     try:
-        executor.spin()
+        while rclpy.ok() and not ending.asked.is_set():
+            executor.spin_once()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if rclpy.ok():
+            raise  # else the node has shut down, and a callback that was at work raises what it likes
     finally:
+        ending.wake_by(lambda: None)
         executor.shutdown(timeout_sec=0)
-
-
-def _ignore_signals() -> None:
-    # Ctrl-C reaches a launched node twice (process group and launch), and SIGTERM follows if it takes its time.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
-
-
-def _leave(node: Node | None) -> None:
-    if node is not None:
-        node.destroy_node()
-    rclpy.try_shutdown()

@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from frankensplit.bundle import find_bundle
@@ -52,7 +48,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in (CAMERA_FILE, SUMMARY_FILE):
         (options.out / name).unlink(missing_ok=True)
-    with terminate_as_interrupt(), Processes(options.out / "logs", fast_dds_profile()) as processes:
+    with Processes(options.out / "logs", fast_dds_profile()) as processes:
         _start_watchers(processes, options)
         interrupted = _run_camera(processes, options)
         pids = {name: process.pid for name, process in processes.running.items()}
@@ -71,7 +67,7 @@ def _start_watchers(processes: Processes, options: Options) -> None:
 
 
 def _run_camera(processes: Processes, options: Options) -> bool:
-    """Run the camera to its end; return whether Ctrl-C ended it."""
+    """Run the camera to its end; return whether Ctrl-C or another signal ended it."""
     subscribers = 2 if options.record is None else 3  # edge, monitor, recorder
     values = {
         "source": options.source,
@@ -125,17 +121,3 @@ def fast_dds_profile() -> Path:
             f"no Fast DDS profile at {looked}: run `colcon build`, or run from the repository"
         )
     return found
-
-
-@contextmanager
-def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -39,6 +39,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.results",
     "frankensplit.progress",
     "frankensplit.errors",
+    "frankensplit.processes",
     "frankensplit",
 )
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))

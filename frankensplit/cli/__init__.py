@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError
+from frankensplit.processes import Interrupted, signals_interrupt
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
@@ -28,7 +30,17 @@ FINDING, WRONG_USAGE = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, 1 (a finding or an error) or 2 (wrong usage)."""
+    """Run one verb; return 0, 1 (a finding or an error), 2 (wrong usage), or 128 and the number of a signal."""
+    try:
+        with signals_interrupt():
+            return _main(argv)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+    except KeyboardInterrupt:  # Ctrl-C at the first or last moment
+        return 128 + signal.SIGINT
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
@@ -43,5 +55,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FrankensplitError as err:
         print(f"frankensplit {args.verb}: {err}", file=sys.stderr)
         return FINDING
-    except KeyboardInterrupt:
-        return 130

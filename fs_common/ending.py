@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a node's process ends at a signal: with status 0, soon, and at any moment. Standard library only.
+
+The executables take the signals before they import anything that takes time. A signal never interrupts Python code,
+which would leave half-made objects and tracebacks: all threads block it, and one thread waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+
+LEAVE_S = (
+    4.0  # for the clean-up: containers are killed 10 s after SIGTERM, and a busy machine is late by seconds
+)
+SAY_S = 0.5  # for the last words: whoever reads them may have stopped
+
+
+class Ending:
+    """The signals of this process; ``asked`` is set by the first one, and later ones do nothing.
+
+    Until ``begin`` there is nothing to clean up, and a signal ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._lock = threading.Lock()  # after wake_by the former one is not called any more
+        self._wake: Callable[[], object] | None = None
+        self._leave_s = LEAVE_S
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # the node was started by nohup
+        numbers = {signal.SIGINT, signal.SIGTERM} | (set() if ignored else {signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        threading.Thread(target=self._run, args=(numbers,), name="signals", daemon=True).start()
+
+    def begin(self, leave_s: float) -> None:
+        """Say that there is something to clean up now: look at ``asked``, and be done ``leave_s`` after it."""
+        self._leave_s = leave_s
+        self.wake_by(lambda: None)
+
+    def wake_by(self, wake: Callable[[], object]) -> None:
+        """Say what makes the main thread look at ``asked``."""
+        with self._lock:
+            self._wake = wake
+
+    def _run(self, numbers: set[signal.Signals]) -> None:
+        signal.sigwait(numbers)
+        self.asked.set()
+        with self._lock:
+            begun = self._wake is not None
+            if self._wake is not None:
+                self._wake()
+        if begun:
+            time.sleep(self._leave_s)
+            self._say_late()
+        os._exit(0)
+
+    def _say_late(self) -> None:
+        names = ", ".join(one.name for one in threading.enumerate() if one is not threading.current_thread())
+        late = f"clean-up was not done {self._leave_s:g} s after the signal (threads: {names}): ending without it"
+        saying = threading.Thread(target=lambda: print(late, file=sys.stderr, flush=True), daemon=True)
+        saying.start()
+        saying.join(SAY_S)
+
+
+@cache
+def take_signals() -> Ending:
+    """Take SIGINT, SIGTERM and SIGHUP for the rest of this process; call it in the main thread, before all else."""
+    return Ending()
