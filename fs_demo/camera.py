@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from std_msgs.msg import Header
 from frankensplit.data.sources import Source, SourceFrame, open_source
 from frankensplit.errors import FrankensplitError
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import image_message
 from fs_common.qos import keep_last
 from fs_common.running import run_node
@@ -128,4 +128,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from vision_msgs.msg import LabelInfo
 from frankensplit.bundle import Bundle
 from frankensplit.models.heads import head_class
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last, latched
 from fs_common.running import run_node
@@ -194,4 +194,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from rosbags.typesys.store import Typestore
 
 from frankensplit.errors import DataError, RuntimeUnavailable
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.running import run_node
 from fs_demo.parameters import RecorderParameters
 
@@ -129,4 +129,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

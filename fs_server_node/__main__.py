@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-
-from fs_common.ending import take_signals
+from fs_common.ending import end_now, take_signals
 
 take_signals()  # before the imports that take time
 
 from fs_server_node.node import main  # noqa: E402
 
-sys.exit(main())
+end_now(main())
