@@ -9,11 +9,15 @@ from collections.abc import Callable
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from fs_common.ending import LEAVE_S, Ending, take_signals
+
+RCLError = rclpy_implementation.RCLError
+HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
@@ -26,22 +30,29 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, leave
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # what rclpy raises for arguments and environment has no common base
-        return _cannot_start(error)
+        return _cannot_start(f"ROS refuses the arguments or the environment: {error}")
     ending.begin(leave_s)
-    node: Node | None = None
     try:
+        _require_domain(rclpy.get_default_context().get_domain_id())
         node = make_node()
+    except (FrankensplitError, ParameterException, RCLError) as error:
+        rclpy.try_shutdown()
+        return _cannot_start(error)
+    try:
         _spin(node, ending)
         return 0
-    except (FrankensplitError, ParameterException) as error:
-        return _cannot_start(error)
     finally:
-        if node is not None:
-            node.destroy_node()
+        node.destroy_node()
         rclpy.try_shutdown()
 
 
-def _cannot_start(error: Exception) -> int:
+def _require_domain(number: int) -> None:
+    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way.
+    if number > HIGHEST_DOMAIN:
+        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {number}, expected 0 to {HIGHEST_DOMAIN}")
+
+
+def _cannot_start(error: object) -> int:
     print(f"cannot start: {error}", file=sys.stderr, flush=True)
     return 2
 
