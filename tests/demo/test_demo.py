@@ -201,7 +201,7 @@ def running(bundle_path: Path, tmp_path: Path) -> Iterator[Running]:
     process.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all_and_still_gives_the_results(
     running: Running, tmp_path: Path, how: signal.Signals
 ) -> None:
