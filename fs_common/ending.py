@@ -16,21 +16,20 @@ from collections.abc import Callable
 from functools import cache
 from typing import NoReturn
 
-LEAVE_S = (
-    4.0  # for the clean-up: containers are killed 10 s after SIGTERM, and a busy machine is late by seconds
-)
+# For the clean-up: containers are killed 10 s after SIGTERM, and a busy machine is late by seconds.
+LEAVE_S = 4.0
 SAY_S = 0.5  # for the last words: whoever reads them may have stopped
 
 
 class Ending:
     """The signals of this process; ``asked`` is set by the first one, and later ones do nothing.
 
-    Until ``begin`` there is nothing to clean up, and a signal ends the process at once.
+    Until ``wake_by`` there is nothing to clean up, and a signal ends the process at once.
     """
 
     def __init__(self) -> None:
         self.asked = threading.Event()
-        self._lock = threading.Lock()  # after wake_by the former one is not called any more
+        self._lock = threading.Lock()
         self._wake: Callable[[], object] | None = None
         self._leave_s = LEAVE_S
         ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # the node was started by nohup
@@ -38,34 +37,31 @@ class Ending:
         signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         threading.Thread(target=self._run, args=(numbers,), name="signals", daemon=True).start()
 
-    def begin(self, leave_s: float) -> None:
-        """Say that there is something to clean up now: look at ``asked``, and be done ``leave_s`` after it."""
-        self._leave_s = leave_s
-        self.wake_by(lambda: None)
+    def wake_by(self, wake: Callable[[], object] = lambda: None, leave_s: float = LEAVE_S) -> None:
+        """Say that there is something to clean up now, and what makes the main thread look at ``asked``.
 
-    def wake_by(self, wake: Callable[[], object]) -> None:
-        """Say what makes the main thread look at ``asked``."""
+        ``leave_s`` after the signal the process ends in any case. This waits until the former ``wake`` is through.
+        """
         with self._lock:
-            self._wake = wake
+            self._wake, self._leave_s = wake, leave_s
 
     def _run(self, numbers: set[signal.Signals]) -> None:
         signal.sigwait(numbers)
         self.asked.set()
         with self._lock:
-            begun = self._wake is not None
-            if self._wake is not None:
-                self._wake()
-        if begun:
-            time.sleep(self._leave_s)
-            self._say_late()
-        os._exit(0)
+            if self._wake is None:
+                os._exit(0)
+            threading.Thread(target=self._end_late, name="late", daemon=True).start()
+            self._wake()
 
-    def _say_late(self) -> None:
-        names = ", ".join(one.name for one in threading.enumerate() if one is not threading.current_thread())
+    def _end_late(self) -> None:
+        time.sleep(self._leave_s)
+        names = ", ".join(one.name for one in threading.enumerate() if one.name not in ("late", "signals"))
         late = f"not done {self._leave_s:g} s after the signal, ending without clean-up (threads: {names})"
         saying = threading.Thread(target=lambda: print(late, file=sys.stderr, flush=True), daemon=True)
         saying.start()
         saying.join(SAY_S)
+        os._exit(0)
 
 
 @cache

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -20,8 +21,8 @@ RCLError = rclpy_implementation.RCLError
 HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
-    """Make a node and spin it; return 0 after a signal or shutdown, 2 when it cannot start as asked.
+def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
+    """Make a node without arguments and spin it; return 0 after a signal or shutdown, 2 when it cannot start as asked.
 
     A node that has threads ends them in its ``destroy_node``, which the context outlives: what they are at can still
     be published. ``leave_s`` after a signal the process ends in any case, with status 0.
@@ -31,19 +32,35 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None, leave
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # what rclpy raises for arguments and environment has no common base
         return _cannot_start(f"ROS refuses the arguments or the environment: {error}")
-    ending.begin(leave_s)
     try:
         _require_domain(rclpy.get_default_context().get_domain_id())
-        node = make_node()
+        node = _make(kind, ending)
     except (FrankensplitError, ParameterException, RCLError) as error:
         rclpy.try_shutdown()
         return _cannot_start(error)
     try:
-        _spin(node, ending)
+        _spin(node, ending, leave_s)
         return 0
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _make(kind: type[Node], ending: Ending) -> Node:
+    node = kind.__new__(kind)  # known before it is whole: to load a model takes a signal's patience
+    ending.wake_by(lambda: _abandon(node))
+    try:
+        node.__init__()  # type: ignore[misc]
+    finally:
+        ending.wake_by()  # does not return when the node is being abandoned, and raises what it likes
+    return node
+
+
+def _abandon(node: Node) -> None:
+    """Leave the graph, and the process, while another thread still makes the node: its shared memory must go."""
+    with suppress(Exception):
+        Node.destroy_node(node)
+    os._exit(0)
 
 
 def _require_domain(number: int) -> None:
@@ -57,10 +74,10 @@ def _cannot_start(error: object) -> int:
     return 2
 
 
-def _spin(node: Node, ending: Ending) -> None:
+def _spin(node: Node, ending: Ending, leave_s: float) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    ending.wake_by(node.create_guard_condition(lambda: None).trigger)
+    ending.wake_by(node.create_guard_condition(lambda: None).trigger, leave_s)
     try:
         while rclpy.ok() and not ending.asked.is_set():
             executor.spin_once()
@@ -70,5 +87,5 @@ def _spin(node: Node, ending: Ending) -> None:
         if rclpy.ok():
             raise  # else the node has shut down, and a callback that was at work raises what it likes
     finally:
-        ending.wake_by(lambda: None)
+        ending.wake_by(leave_s=leave_s)
         executor.shutdown(timeout_sec=0)

@@ -31,6 +31,8 @@ LINGER_S = 0.5  # for the last frames to leave before this participant does
 class CameraNode(Node):
     """Publish one frame a period, in a thread; shut down after the last."""
 
+    failed = False  # the one camera of this process
+
     def __init__(self) -> None:
         super().__init__("camera")
         self._chosen = declare(self, CameraParameters)
@@ -43,7 +45,6 @@ class CameraNode(Node):
             else None
         )
         self.published = 0
-        self.failure = ""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
@@ -63,8 +64,8 @@ class CameraNode(Node):
             )
             self._publish_all()
         except FrankensplitError as error:
-            self.failure = str(error)
-            self.get_logger().error(self.failure)
+            CameraNode.failed = True
+            self.get_logger().error(str(error))
         except Exception:  # a signal invalidates the context under our hands
             if self.context.ok():
                 raise
@@ -117,14 +118,7 @@ def _open(chosen: CameraParameters) -> Source:
 
 def main(args: list[str] | None = None) -> int:
     """Run the camera to its end or a signal; return 0, 1 when the source failed, 2 when it cannot be opened."""
-    made: list[CameraNode] = []
-
-    def make() -> Node:
-        made.append(CameraNode())
-        return made[0]
-
-    status = run_node(make, args)
-    return status or int(bool(made and made[0].failure))
+    return run_node(CameraNode, args) or int(CameraNode.failed)
 
 
 if __name__ == "__main__":
