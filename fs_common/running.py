@@ -18,6 +18,7 @@ from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from fs_common.ending import LEAVE_S, Ending, take_signals
 
 RCLError = rclpy_implementation.RCLError
+RESULTS_S = 50.0  # for nodes that write results at their end; who started them waits a minute
 HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 

@@ -25,6 +25,7 @@ from fs_demo.parameters import CameraParameters
 FRAME_ID = "camera"
 DEFAULT_RATE_HZ = 10.0
 PATIENCE_S = 60.0
+JOIN_S = 2.0  # for the frame at work: the report must be written before the process has to end
 LINGER_S = 0.5  # for the last frames to leave before this participant does
 
 
@@ -52,7 +53,7 @@ class CameraNode(Node):
     def destroy_node(self) -> None:
         """End the thread, say what was published, end the node."""
         self._closing.set()
-        self._thread.join(5.0)
+        self._thread.join(JOIN_S)
         self._write_report()
         super().destroy_node()
 

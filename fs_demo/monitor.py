@@ -22,7 +22,7 @@ from fs_common.declare import declare
 from fs_common.ending import end_now
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last, latched
-from fs_common.running import run_node
+from fs_common.running import RESULTS_S, run_node
 from fs_common.times import stamp_ns
 from fs_demo.evidence import Publisher, publisher_of
 from fs_demo.frames import Cost, DemoFrame, FrameBook
@@ -190,7 +190,7 @@ def _plain(value: Any) -> Any:
 
 def main(args: list[str] | None = None) -> int:
     """Watch until a signal; return the exit status."""
-    return run_node(MonitorNode, args)
+    return run_node(MonitorNode, args, RESULTS_S)
 
 
 if __name__ == "__main__":
