@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fs_bench.launch_table import WATCHER
 from fs_bench.watching import Event, listen, read_events
 from fs_demo.processes import Process, ProcessError, Processes
-from fs_demo.session import fast_dds_profile, terminate_as_interrupt
+from fs_demo.session import fast_dds_profile
 from fs_edge_node.launch_table import EDGE
 
 SETTLE_S = 1.5  # until the node knows that nobody listens any more
@@ -94,7 +94,7 @@ def watch_edge(bundle: Path, precision: str, watch: Watch, folder: Path) -> Seen
     frames = folder / "frames.npy"
     np.save(frames, watch.frames)
     values = {"bundle": str(bundle), "precision": precision}
-    with terminate_as_interrupt(), Processes(folder, fast_dds_profile(), sys.stderr) as processes:
+    with Processes(folder, fast_dds_profile(), sys.stderr) as processes:
         told = {"frames": str(frames), "rate_hz": str(watch.rate_hz), "folder": str(folder)}
         processes.start(WATCHER, **told)
         processes.start(EDGE, **values)

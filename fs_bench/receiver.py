@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from fs_bench.parameters import ReceiverParameters
 from fs_bench.records import RecordWriter
 from fs_bench.streams import depth_of
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last
 from fs_common.running import run_node
@@ -110,4 +110,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sensor_msgs.msg import Image
 from fs_bench.parameters import RecorderParameters
 from fs_bench.records import RecordWriter
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.qos import keep_last
 from fs_common.running import run_node
 from fs_common.times import stamp_ns
@@ -44,4 +44,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -8,7 +8,6 @@ being coded or sent is left out, as a camera's driver does.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -29,6 +28,7 @@ from fs_bench.parameters import SenderParameters
 from fs_bench.records import may_warm_up, round_start_ns, write_sent
 from fs_bench.streams import depth_of
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import byte_array, image_message
 from fs_common.qos import keep_last
 from fs_common.running import run_node
@@ -196,4 +196,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from std_msgs.msg import Header
 from fs_bench.parameters import WatcherParameters
 from fs_bench.watching import EventWriter, may_listen
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import image_message
 from fs_common.qos import keep_last
 from fs_common.running import run_node
@@ -64,4 +64,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

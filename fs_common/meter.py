@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Totals:
-    """Frames since the start.
+    """Frames since the start; each that was ``received`` is counted once more, when it is known what became of it.
 
-    ``dropped``: replaced by a newer one before their turn. ``skipped``: left out to hold a limit that was asked for.
-    ``rejected``: bad input. ``lost``: missing from the sequence. ``failed``: an error of ours.
+    ``published``. ``dropped``: replaced by a newer one before their turn, or still waiting at shutdown. ``skipped``:
+    left out to hold a limit that was asked for. ``rejected``: bad input. ``failed``: an error of ours. ``unheard``:
+    nobody listened.
+
+    Never received: ``lost``, missing from the sequence. ``jumps`` are times that the sequence went on elsewhere.
     """
 
     received: int = 0
@@ -26,6 +29,8 @@ class Totals:
     lost: int = 0
     failed: int = 0
     payload_bytes: int = 0
+    unheard: int = 0
+    jumps: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,62 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a node until SIGINT, SIGTERM or shutdown, and leave cleanly."""
+"""Run a node until a signal or shutdown, and leave cleanly."""
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, RuntimeUnavailable
+from fs_common.ending import LEAVE_S, Ending, take_signals
+
+RCLError = rclpy_implementation.RCLError
+RESULTS_S = 50.0  # for nodes that write results at their end; who started them waits a minute
+HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Make a node and spin it; return 0 after a signal, 2 when it cannot start as asked.
+def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
+    """Make a node without arguments and spin it; return 0 after a signal or shutdown, 2 when it cannot start as asked.
 
-    A node that has threads ends them in its ``destroy_node``.
+    The status is 1 where the node says by a text ``failure`` that it could not do its work. A node that has threads
+    ends them in its ``destroy_node``, which the context outlives: what they are at can still be published. ``leave_s``
+    after a signal the process ends in any case, with status 0.
     """
-    node: Node | None = None
+    ending = take_signals()
     try:
-        rclpy.init(args=args)
-        node = make_node()
-        _spin(node)
-        return 0
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
-    except (FrankensplitError, ParameterException) as error:
-        print(f"cannot start: {error}", file=sys.stderr, flush=True)
-        return 2
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # a signal came while the node was being made: half a node raises what it likes
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # what rclpy raises for arguments and environment has no common base
+        return _cannot_start(f"ROS refuses the arguments or the environment: {error}")
+    try:
+        _require_domain(rclpy.get_default_context().get_domain_id())
+        node = _make(kind, ending)
+    except (FrankensplitError, ParameterException, RCLError) as error:
+        rclpy.try_shutdown()
+        return _cannot_start(error)
+    try:
+        _spin(node, ending, leave_s)
+        return int(bool(getattr(node, "failure", "")))
     finally:
-        _ignore_signals()
-        _leave(node)
-        _ignore_signals()  # rclpy's shutdown has put the former handlers back
+        node.destroy_node()
+        rclpy.try_shutdown()
 
 
-def _spin(node: Node) -> None:
+def _make(kind: type[Node], ending: Ending) -> Node:
+    node = kind.__new__(kind)  # known before it is whole: to load a model takes a signal's patience
+    ending.wake_by(lambda: _abandon(node))
+    try:
+        node.__init__()  # type: ignore[misc]
+    finally:
+        ending.wake_by()  # does not return when the node is being abandoned, and raises what it likes
+    return node
+
+
+def _abandon(node: Node) -> None:
+    """Leave the graph, and the process, while another thread still makes the node: its shared memory must go."""
+    with suppress(Exception):
+        Node.destroy_node(node)
+    os._exit(0)
+
+
+def _require_domain(number: int) -> None:
+    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way.
+    if number > HIGHEST_DOMAIN:
+        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {number}, expected 0 to {HIGHEST_DOMAIN}")
+
+
+def _cannot_start(error: object) -> int:
+    print(f"cannot start: {error}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _spin(node: Node, ending: Ending, leave_s: float) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    ending.wake_by(node.create_guard_condition(lambda: None).trigger, leave_s)
     try:
-        executor.spin()
+        while rclpy.ok() and not ending.asked.is_set():
+            executor.spin_once()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if rclpy.ok():
+            raise  # else the node has shut down, and a callback that was at work raises what it likes
     finally:
+        ending.wake_by(leave_s=leave_s)
         executor.shutdown(timeout_sec=0)
-
-
-def _ignore_signals() -> None:
-    # Ctrl-C reaches a launched node twice (process group and launch), and SIGTERM follows if it takes its time.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
-
-
-def _leave(node: Node | None) -> None:
-    if node is not None:
-        node.destroy_node()
-    rclpy.try_shutdown()

@@ -54,7 +54,8 @@ class Stream:
         # A robot goes on with the next frame; the cause is logged and in diagnostics.
         except Exception as error:
             if not self._node.context.ok():
-                return  # publishing after a shutdown signal raises, and nobody is left to hear of it
+                self.meter.add(unheard=1)  # publishing after a shutdown raises
+                return
             self.last_cause = repr(error)
             self.meter.add(failed=1)
             self._failures.add(traceback.format_exc())

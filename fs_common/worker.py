@@ -36,8 +36,10 @@ class NewestWins(Generic[Item]):
         self._thread.start()
 
     def put(self, stream: str, item: Item) -> bool:
-        """Offer a frame; return True when an older one of the stream was dropped for it."""
+        """Offer a frame; return True when one of the stream is dropped: an older one, or after ``close`` this one."""
         with self._changed:
+            if self._closing:
+                return True
             replaced = stream in self._waiting
             self._waiting[stream] = item
             self._changed.notify()
@@ -48,12 +50,15 @@ class NewestWins(Generic[Item]):
         with self._changed:
             self._changed.notify()
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Finish the frame at work, forget those that wait, end the thread."""
+    def close(self, timeout_s: float = 5.0) -> list[str]:
+        """Finish the frame at work, end the thread; return the streams whose waiting frame is dropped."""
         with self._changed:
             self._closing = True
+            dropped = list(self._waiting)
+            self._waiting.clear()
             self._changed.notify()
         self._thread.join(timeout_s)
+        return dropped
 
     def _run(self) -> None:
         while True:

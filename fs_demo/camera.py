@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from frankensplit.data.sources import Source, SourceFrame, open_source
 from frankensplit.errors import FrankensplitError
 from frankensplit.writing import write_file
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import image_message
 from fs_common.qos import keep_last
 from fs_common.running import run_node
@@ -26,11 +26,14 @@ from fs_demo.parameters import CameraParameters
 FRAME_ID = "camera"
 DEFAULT_RATE_HZ = 10.0
 PATIENCE_S = 60.0
+JOIN_S = 2.0  # for the frame at work: the report must be written before the process has to end
 LINGER_S = 0.5  # for the last frames to leave before this participant does
 
 
 class CameraNode(Node):
     """Publish one frame a period, in a thread; shut down after the last."""
+
+    failed = False  # the one camera of this process
 
     def __init__(self) -> None:
         super().__init__("camera")
@@ -44,7 +47,6 @@ class CameraNode(Node):
             else None
         )
         self.published = 0
-        self.failure = ""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
@@ -52,7 +54,7 @@ class CameraNode(Node):
     def destroy_node(self) -> None:
         """End the thread, say what was published, end the node."""
         self._closing.set()
-        self._thread.join(5.0)
+        self._thread.join(JOIN_S)
         self._write_report()
         super().destroy_node()
 
@@ -64,8 +66,8 @@ class CameraNode(Node):
             )
             self._publish_all()
         except FrankensplitError as error:
-            self.failure = str(error)
-            self.get_logger().error(self.failure)
+            CameraNode.failed = True
+            self.get_logger().error(str(error))
         except Exception:  # a signal invalidates the context under our hands
             if self.context.ok():
                 raise
@@ -118,15 +120,8 @@ def _open(chosen: CameraParameters) -> Source:
 
 def main(args: list[str] | None = None) -> int:
     """Run the camera to its end or a signal; return 0, 1 when the source failed, 2 when it cannot be opened."""
-    made: list[CameraNode] = []
-
-    def make() -> Node:
-        made.append(CameraNode())
-        return made[0]
-
-    status = run_node(make, args)
-    return status or int(bool(made and made[0].failure))
+    return run_node(CameraNode, args) or int(CameraNode.failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -22,9 +21,10 @@ from frankensplit.errors import FrankensplitError
 from frankensplit.models.heads import head_class
 from frankensplit.writing import check_file, write_file
 from fs_common.declare import declare
+from fs_common.ending import end_now
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last, latched
-from fs_common.running import run_node
+from fs_common.running import RESULTS_S, run_node
 from fs_common.times import stamp_ns
 from fs_demo.evidence import Publisher, publisher_of
 from fs_demo.frames import Cost, DemoFrame, FrameBook
@@ -202,15 +202,8 @@ def _plain(value: Any) -> Any:
 
 def main(args: list[str] | None = None) -> int:
     """Watch until a signal; return 0, 1 when the output could not be written, 2 when it cannot start as asked."""
-    made: list[MonitorNode] = []
-
-    def make() -> Node:
-        made.append(MonitorNode())
-        return made[0]
-
-    status = run_node(make, args)
-    return status or int(bool(made and made[0].failure))
+    return run_node(MonitorNode, args, RESULTS_S)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

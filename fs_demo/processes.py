@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from frankensplit.errors import FrankensplitError
+from frankensplit.processes import ENDING, ends_with_us
 from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import NodeLaunch
 
@@ -49,6 +51,7 @@ class Process:
                 stdout=output,
                 stderr=file,
                 start_new_session=True,
+                preexec_fn=partial(_begin, ends_with_us()),
             )
 
     @property
@@ -73,10 +76,14 @@ class Process:
         """Return the last lines of the log."""
         return "\n".join(self._log().splitlines()[-TAIL_LINES:])
 
-    def stop(self) -> int:
-        """Send SIGINT, wait, and be firm after a minute; return the exit status."""
+    def ask_to_end(self) -> None:
+        """Send SIGINT; a node takes the first one only."""
         if self.poll() is None:
             self._popen.send_signal(signal.SIGINT)
+
+    def stop(self) -> int:
+        """Send SIGINT, wait, and be firm after a minute; return the exit status."""
+        self.ask_to_end()
         try:
             return self._popen.wait(LEAVE_S)
         except subprocess.TimeoutExpired:
@@ -107,7 +114,9 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what still runs, last started first."""
+        """End what still runs, all at once."""
+        for process in self.running.values():
+            process.ask_to_end()
         for process in reversed(self.running.values()):
             process.stop()
 
@@ -146,6 +155,11 @@ class Processes:
         """Raise ProcessError when one has ended."""
         for process in self.running.values():
             process.require_running()
+
+
+def _begin(end_with_parent: Callable[[], None]) -> None:
+    end_with_parent()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # a signal waits until the node, once imported, takes it
 
 
 def demo_environment(profile: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from rosbags.typesys.store import Typestore
 
 from frankensplit.errors import DataError, RuntimeUnavailable
 from fs_common.declare import declare
-from fs_common.running import run_node
+from fs_common.ending import end_now
+from fs_common.running import RESULTS_S, run_node
 from fs_demo.parameters import RecorderParameters
 
 LOOK_S = 0.1
@@ -125,8 +125,8 @@ def bag_qos(reliable: bool, latched: bool) -> Qos:
 
 def main(args: list[str] | None = None) -> int:
     """Record until a signal; return the exit status."""
-    return run_node(RecorderNode, args)
+    return run_node(RecorderNode, args, RESULTS_S)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_now(main())

@@ -5,12 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from frankensplit.bundle import find_bundle
@@ -63,7 +59,6 @@ def run_demo(options: Options) -> dict[str, Any]:
         open_source(options.source, topic=options.topic or None)
     profile = fast_dds_profile()
     with (
-        terminate_as_interrupt(),
         kept_folder(options.out, DEMO) as out,
         Processes(out / LOGS, profile) as processes,
     ):
@@ -87,7 +82,7 @@ def _start_watchers(processes: Processes, options: Options) -> None:
 
 
 def _run_camera(processes: Processes, options: Options) -> bool:
-    """Run the camera to its end; return whether Ctrl-C ended it."""
+    """Run the camera to its end; return whether Ctrl-C or another signal ended it."""
     subscribers = 2 if options.record is None else 3  # edge, monitor, recorder
     values = {
         "source": options.source,
@@ -141,17 +136,3 @@ def fast_dds_profile() -> Path:
             f"no Fast DDS profile at {looked}: run `colcon build`, or run from the repository"
         )
     return found
-
-
-@contextmanager
-def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -95,8 +95,8 @@ class EdgeNode(Node):
 
     def destroy_node(self) -> None:
         """End the workers in the order of the frames' way, then the node."""
-        self._preparer.close()
-        self._finisher.close()
+        for worker in (self._preparer, self._finisher):
+            self._stream.meter.add(dropped=len(worker.close()))
         super().destroy_node()
 
     def _subscribe(self, topic: str) -> Subscription:
@@ -114,6 +114,7 @@ class EdgeNode(Node):
         received = self.get_clock().now().to_msg()
         self._stream.meter.arrive()
         if not self._wanted():
+            self._stream.meter.add(unheard=1)
             return
         self._rate.limit(self._limits())
         if not self._rate.takes():
@@ -130,7 +131,8 @@ class EdgeNode(Node):
         convert_ms = (time.perf_counter() - started) * 1e3
         ready = Ready(self._encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
         self._pace.prepared(time.perf_counter() - started)
-        self._finisher.put(STREAM, ready)
+        if self._finisher.put(STREAM, ready):
+            self._stream.meter.add(dropped=1)
 
     def _work_finish(self, _stream: str, ready: Ready) -> None:
         with self._pace.finishing():

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-import sys
+from fs_common.ending import end_now, take_signals
 
-from fs_server_node.node import main
+take_signals()  # before the imports that take time
 
-sys.exit(main())
+from fs_server_node.node import main  # noqa: E402
+
+end_now(main())

@@ -22,7 +22,7 @@ from fs_server_node.names import is_compressed, prefix_of
 from fs_server_node.parameters import ServerParameters
 from fs_server_node.sequence import WRAP, SequenceGaps
 
-Take = Callable[[Frame, int], None]  # a frame, and how many before it were lost
+Take = Callable[[Frame, Mapping[str, int]], None]  # a frame, and what to count for the gap before it
 
 
 def subscribe_latents(
@@ -38,8 +38,8 @@ def subscribe_latents(
 
     def on_latent(latent: CompressedLatent) -> None:
         received = node.get_clock().now().to_msg()
-        lost = gaps.lost_before(latent.sequence)
-        take(LatentFrame(latent, received, codecs, backdrop), lost)
+        missing = gaps.before(latent.sequence)
+        take(LatentFrame(latent, received, codecs, backdrop), missing)
 
     def on_image(image: Image) -> None:
         if wants_overlay():
@@ -56,7 +56,7 @@ def subscribe_images(node: Node, topic: str, chosen: ServerParameters, take: Tak
     numbers = count()
 
     def on_image(image: AnyImage) -> None:
-        take(ImageFrame(image, next(numbers) % WRAP), 0)
+        take(ImageFrame(image, next(numbers) % WRAP), {})
 
     kind = CompressedImage if is_compressed(topic) else Image
     node.create_subscription(kind, topic, on_image, _image_qos(chosen))

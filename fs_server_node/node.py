@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from rclpy.node import Node
@@ -44,7 +45,8 @@ class ServerNode(Node):
 
     def destroy_node(self) -> None:
         """End the worker, then the node."""
-        self._worker.close()
+        for topic in self._worker.close():
+            self._robots[topic].stream.meter.add(dropped=1)
         super().destroy_node()
 
     def _make_robot(self, topic: str, chosen: ServerParameters) -> Robot:
@@ -65,11 +67,13 @@ class ServerNode(Node):
         for topic in chosen.image_topics:
             subscribe_images(self, topic, chosen, partial(self._take, self._robots[topic]))
 
-    def _take(self, robot: Robot, frame: Frame, lost: int) -> None:
+    def _take(self, robot: Robot, frame: Frame, missing: Mapping[str, int]) -> None:
         meter = robot.stream.meter
         meter.arrive()
-        meter.add(lost=lost)
-        if robot.stream.wanted() and self._worker.put(robot.topic, frame):
+        meter.add(**missing)
+        if not robot.stream.wanted():
+            meter.add(unheard=1)
+        elif self._worker.put(robot.topic, frame):
             meter.add(dropped=1)
 
     def _work(self, topic: str, frame: Frame) -> None:
@@ -82,6 +86,8 @@ class ServerNode(Node):
         latencies_ms = [one.give(frame, chosen, meter.totals()) for one in suited if one.wanted(chosen)]
         if latencies_ms:
             meter.publish(frame.payload_bytes, latencies_ms[-1])
+        else:
+            meter.add(unheard=1)  # who listened has left since the frame came
 
     def _chosen(self) -> ServerParameters:
         return read(self, ServerParameters)

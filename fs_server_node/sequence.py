@@ -3,19 +3,40 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 WRAP = 2**32
+HIGHEST_HZ = (
+    1000.0  # no camera with an encoder behind it is faster, so no more frames than this can be lost a second
+)
+BURST = 1000.0  # frames that may be missing at once besides: packets that waited together come together
 
 
 class SequenceGaps:
-    """Count gaps in a uint32 sequence; one that does not rise is a restarted sender, not a loss."""
+    """Count gaps in a uint32 sequence that wraps.
 
-    def __init__(self) -> None:
+    A number that does not rise, or rises further than frames can have come since the last one, is not a loss but a
+    jump: the sender has restarted, two send to one topic, or the number is forged. So all losses of a stream are
+    fewer than ``HIGHEST_HZ`` times its age in seconds, and ``BURST``.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._last: int | None = None
+        self._at = clock()
+        self._credit = BURST  # frames that can be missing now
 
-    def lost_before(self, sequence: int) -> int:
-        """Take the number of the frame that came and return how many before it did not."""
+    def before(self, sequence: int) -> dict[str, int]:
+        """Take the number of the frame that came; return what to count: ``lost`` frames before it, or ``jumps``."""
         last, self._last = self._last, sequence
+        now = self._clock()
+        self._credit = min(self._credit, BURST) + HIGHEST_HZ * (now - self._at)
+        self._at = now
         if last is None:
-            return 0
-        ahead = (sequence - last) % WRAP
-        return ahead - 1 if 0 < ahead < WRAP // 2 else 0
+            return {}
+        missing = (sequence - last - 1) % WRAP
+        if missing > self._credit:
+            return {"jumps": 1}
+        self._credit -= missing
+        return {"lost": missing}

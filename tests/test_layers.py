@@ -40,6 +40,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.progress",
     "frankensplit.writing",
     "frankensplit.errors",
+    "frankensplit.processes",
     "frankensplit",
 )
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from frankensplit.processes import ends_with_us
+
 POWERCAP = Path("/sys/class/powercap")
 TEGRASTATS_INTERVAL_MS = 50
 # "VDD_IN 4532mW/4498mW" on an Orin or Xavier NX, "VDD_IN 3192/3192" on a TX2, "POM_5V_IN 3522/3480" on a Nano:
@@ -74,7 +76,9 @@ class Tegrastats:
         """Run the work, which should take a second or more."""
         command = [self.program, "--interval", str(TEGRASTATS_INTERVAL_MS)]
         with tempfile.TemporaryFile("w+") as lines:
-            process = subprocess.Popen(command, stdout=lines, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=lines, stderr=subprocess.DEVNULL, preexec_fn=ends_with_us()
+            )
             try:
                 started = time.perf_counter()
                 work()

@@ -139,11 +139,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     from frankensplit.bundle import Bundle
     from frankensplit.evaluation.provenance import provenance
-    from fs_demo.session import terminate_as_interrupt
 
     bundle = Bundle.open(args.bundle)
     streams = [parse_stream(text) for text in args.stream or STREAMS]
-    with terminate_as_interrupt(), tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
+    with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
         scene = Scene(bundle, args, Path(folder))
         link, rows, missing = _play_all(args, streams, scene)
     return {

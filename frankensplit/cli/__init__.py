@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError, OutputError
+from frankensplit.processes import Interrupted, signals_interrupt
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
@@ -33,7 +35,17 @@ FINDING, WRONG_USAGE = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, 1 (a finding) or 2 (wrong usage or an error)."""
+    """Run one verb; return 0, 1 (a finding), 2 (wrong usage or an error), or 128 and the number of a signal."""
+    try:
+        with signals_interrupt():
+            return _main(argv)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+    except KeyboardInterrupt:  # Ctrl-C at the first or last moment
+        return 128 + signal.SIGINT
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
@@ -56,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(OSError):
             print(f"frankensplit {arguments[0]}: {err}", file=sys.stderr)
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        return 130
 
 
 def _forget_output() -> None:

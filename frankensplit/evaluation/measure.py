@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +32,7 @@ from frankensplit.evaluation.records import (
 )
 from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_names
 from frankensplit.models.heads import head_class, heads_with_truth, truth_classes
+from frankensplit.processes import ENDING, ends_with_us
 from frankensplit.progress import Meter
 from frankensplit.results import BoxesResult, Result
 
@@ -206,7 +207,7 @@ def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: 
             meter.advance(part.setting.codec, part.stop - part.start)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (setup, folder)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (setup, folder, ends_with_us(signal.SIGKILL))) as pool:
         try:
             for parts in rounds:
                 futures = {pool.submit(_measure, part): part for part in parts}
@@ -217,16 +218,18 @@ def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
-                process.terminate()
+                process.kill()
             raise
 
 
 _worker: Worker | None = None  # of this process
 
 
-def _begin(setup: Setup, folder: Path) -> None:
+def _begin(setup: Setup, folder: Path, end_with_parent: Callable[[], None]) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    end_with_parent()
+    for one in ENDING:  # the parent ends us, whoever else gets a signal for the whole group
+        signal.signal(one, signal.SIG_IGN)
     _worker = Worker(setup, folder)
 
 

@@ -29,12 +29,12 @@ RUN = """
 import sys, time
 from pathlib import Path
 from frankensplit.benchmarks.namespaces import SERVER, LossyLink
+from frankensplit.processes import signals_interrupt
 from fs_bench.launch_table import RECORDER
 from fs_bench.session import LinkProcesses
-from fs_demo.session import terminate_as_interrupt
 
 folder = Path(sys.argv[1])
-with terminate_as_interrupt(), LossyLink(12.0) as link, LinkProcesses(folder, link) as processes:
+with signals_interrupt(), LossyLink(12.0) as link, LinkProcesses(folder, link) as processes:
     processes.start_at(SERVER, RECORDER, folder=str(folder / "masks"))
     time.sleep(60)
 """
@@ -98,7 +98,7 @@ def test_a_terminated_run_leaves_nothing(repository: Path, tmp_path: Path) -> No
         _, said = run.communicate(timeout=60)
     finally:
         run.kill()
-    assert "KeyboardInterrupt" in said
+    assert "Interrupted: SIGTERM" in said
     assert _namespaces(run.pid) == []
 
 

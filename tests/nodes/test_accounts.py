@@ -57,7 +57,7 @@ def test_complaints_come_once_a_period_and_lose_no_count() -> None:
 )
 def test_gaps(numbers: list[int], lost: list[int]) -> None:
     gaps = SequenceGaps()
-    assert [gaps.lost_before(number) for number in numbers] == lost
+    assert [gaps.before(number).get("lost", 0) for number in numbers] == lost
 
 
 def test_meter_gives_rates_of_the_window_and_totals_of_all_time() -> None:

@@ -245,7 +245,7 @@ def test_compressed_images(start, observer: Observer, tiny_codec: Path) -> None:
     observer.until(lambda: health.count("rejected") > 0, "a rejection", lambda: camera.publish(image))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_in_mid_stream(start, observer: Observer, tiny_codec: Path, how) -> None:
     edge = start(EDGE, bundle=str(tiny_codec), namespace="end").wait_ready()
     latents = observer.record(CompressedLatent, "/end/latent", SENSOR)
