@@ -32,6 +32,7 @@ from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 from frankensplit.geometry import Geometry
+from frankensplit.manifest import check_manifest
 from frankensplit.places import share_folders
 
 CODEC_FORMAT = "frankensplit/1"
@@ -313,7 +314,9 @@ class Bundle:
             raise BundleError(
                 f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}"
             )
-        return cls(path, manifest, _read_json(path / "labels.json"), codec)
+        labels = _read_json(path / "labels.json")
+        check_manifest(manifest, labels)
+        return cls(path, manifest, labels, codec)
 
     @property
     def name(self) -> str:

@@ -34,11 +34,14 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.data",
     "frankensplit.edge",
     "frankensplit.bundle",
+    "frankensplit.manifest",
+    "frankensplit.kinds",
     "frankensplit.codec",
     "frankensplit.geometry",
     "frankensplit.results",
     "frankensplit.progress",
     "frankensplit.errors",
+    "frankensplit.plain",
     "frankensplit",
 )
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))

@@ -11,6 +11,7 @@ from typing import Any
 from frankensplit.data.labels import UNLABELLED
 from frankensplit.data.truth import TruthKind
 from frankensplit.errors import BundleError
+from frankensplit.kinds import NEXT, shown
 from frankensplit.models.heads.base import Head
 
 
@@ -30,15 +31,23 @@ def head_class(name: str, labels: Mapping[str, Any]) -> type[Head]:
     )
     if kind not in names:
         raise BundleError(
-            f"no head {kind!r}: there are {names}; a new head is one file in frankensplit/models/heads"
+            f"no head {shown(kind)}: there are {names}; a new head is one file in frankensplit/models/heads"
         )
     found: type[Head] = importlib.import_module(f"{__name__}.{kind}").HEAD
     return found
 
 
 def build_head(name: str, channels: Sequence[int], labels: dict[str, Any], strides: Sequence[int]) -> Head:
-    """Build a head for features of these channels and strides and the label set of its entry in ``labels.json``."""
-    return head_class(name, labels)(channels, labels, strides)
+    """Build a head for features of these channels and strides and the label set of its entry in ``labels.json``.
+
+    Raises:
+        BundleError: there is no such head, or its labels lack something.
+    """
+    head = head_class(name, labels)
+    try:
+        return head(channels, labels, strides)
+    except KeyError as err:
+        raise BundleError(f"labels.json: head {name} lacks {err}; {NEXT}") from err
 
 
 def truth_classes(labels: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
