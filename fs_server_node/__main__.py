@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import sys
 
-from fs_server_node.node import main
+from frankensplit.import_order import forget_current_folder
+
+forget_current_folder()  # before anything else is imported
+from fs_server_node.node import main  # noqa: E402
 
 sys.exit(main())

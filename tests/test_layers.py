@@ -41,6 +41,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.results",
     "frankensplit.progress",
     "frankensplit.errors",
+    "frankensplit.import_order",
     "frankensplit.plain",
     "frankensplit",
 )

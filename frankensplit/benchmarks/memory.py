@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.import_order import python_module
+
 if TYPE_CHECKING:
     from frankensplit.benchmarks.server import Server
 
@@ -68,7 +70,7 @@ class MemoryMeter:
 
 def _run(job: Job) -> int | None:
     """Do a job in a new process and return its peak in bytes."""
-    command = [sys.executable, "-m", "frankensplit.benchmarks.memory", json.dumps(asdict(job))]
+    command = python_module("frankensplit.benchmarks.memory", json.dumps(asdict(job)))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     lines = finished.stdout.split()
     return int(lines[-1]) if finished.returncode == 0 and lines else None

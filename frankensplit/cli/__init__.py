@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError
+from frankensplit.import_order import forget_current_folder
 
 VERBS = {
     "demo": "camera, edge and server node as processes, with a live table",
@@ -29,6 +30,7 @@ FINDING, WRONG_USAGE = 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return 0, 1 (a finding or an error) or 2 (wrong usage)."""
+    forget_current_folder()  # verbs are imported below
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
