@@ -32,7 +32,8 @@ from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 from frankensplit.geometry import Geometry
-from frankensplit.manifest import check_manifest
+from frankensplit.kinds import check_values
+from frankensplit.manifest import NAME, check_manifest
 from frankensplit.places import share_folders
 
 CODEC_FORMAT = "frankensplit/1"
@@ -409,6 +410,7 @@ def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
     for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
         if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
             raise BundleError(f"{file} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
+    check_values(str(file), manifest, {"encoder": NAME}, rest=True)
     if manifest["multiple"] % manifest["stride"]:
         raise BundleError(f"{file}: multiple {manifest['multiple']} is no multiple of the stride")
     _check_levels(file, manifest.get("levels", []))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ class Number:
     def accepts(self, value: Any) -> bool:
         """Tell whether it is one."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and self.low <= value <= self.high
+        return number and self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"a number in {self.low:g}..{self.high:g}"
@@ -78,6 +77,18 @@ class Name:
 
     def __str__(self) -> str:
         return f"a text of 1 to {self.longest} characters, none of them a control character"
+
+
+@dataclass(frozen=True)
+class FileName(Name):
+    """Such a text that is fit to be the name of a file in a folder, and of nothing outside it."""
+
+    def accepts(self, value: Any) -> bool:
+        """Tell whether it is one."""
+        return super().accepts(value) and value[0] not in "-." and not any(one in value for one in "/\\")
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} and none a slash, that begins with neither a dot nor a dash"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from frankensplit.errors import BundleError
 from frankensplit.kinds import (
     NEXT,
     Allowed,
+    FileName,
     Matching,
     Name,
     Number,
@@ -27,7 +28,8 @@ MAX_CLASSES = 1 << 16  # of a head; ImageNet-22k has 21,841
 MASK_CLASSES = 256  # of a head of masks, whose pixels are bytes
 MAX_HEADS = 64
 WIDTH = Whole(1, 8192)  # channels; the widest stage that timm has is 3072
-NAME = Name(200)  # a file name has 255 bytes
+NAME = Name(200)
+BUNDLE_NAME = FileName(100)  # runs, caches and derived bundles are named after it; a file name has 255 bytes
 CLASS_NAME = Name(200)  # ImageNet's longest has 121 characters
 HEAD_NAME = r"[a-z][a-z0-9_]{0,63}"  # a part of a topic's name
 BYTE = Whole(0, 255)
@@ -51,7 +53,7 @@ def check_manifest(manifest: Mapping[str, Any], labels: Mapping[str, Any]) -> No
     Raises:
         BundleError: the text names the value and what is expected.
     """
-    check_values("the manifest", manifest, {"name": NAME}, rest=True)
+    check_values("the manifest", manifest, {"name": BUNDLE_NAME}, rest=True)
     _require("the manifest", manifest, "name", "server")
     server = manifest["server"]
     check_values("the manifest's server", server, SERVER, rest=True)
@@ -59,6 +61,7 @@ def check_manifest(manifest: Mapping[str, Any], labels: Mapping[str, Any]) -> No
     for part, allowed, key in (("backbone", BACKBONE, "model"), ("blueprint", BLUEPRINT, "family")):
         check_values(f"the manifest's {part}", server[part], allowed, rest=True)
         _require(f"the manifest's {part}", server[part], key, "arguments")
+        check_values(f"the manifest's {part}: arguments", server[part]["arguments"], {}, rest=True)
     _require("labels.json", labels, *server["heads"])
     for name in server["heads"]:
         _check_labels(f"labels.json: head {name}", labels[name])

@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 
 from frankensplit.bundle import Bundle, codec_id, write_manifest
 from frankensplit.cli import main
@@ -46,7 +45,7 @@ def with_server(street, out, **server):
     return Bundle.open(out)
 
 
-def with_backbone(street, out, model="convnext_atto", **arguments):
+def with_backbone(street, out, model="convnext_atto", /, **arguments):
     return with_server(street, out, backbone={"model": model, "arguments": arguments})
 
 
@@ -242,7 +241,7 @@ def test_no_network_is_larger_than_its_weights(street, tmp_path):
 def test_names_other_than_timms_are_refused(street, tmp_path, home, model):
     before = files_below(home)
     with pytest.raises(BundleError) as error:
-        load_backbone(with_backbone(street, tmp_path / "evil", model=model))
+        load_backbone(with_backbone(street, tmp_path / "evil", model))
     assert files_below(home) == before and len(str(error.value)) < 2000
     with pytest.raises(BundleError):
         build_backbone(model)
@@ -287,16 +286,6 @@ def test_adapters_have_a_width(street, tmp_path, width):
     blueprint = {"family": "convnext", "arguments": {"widths": [64, 96], "depths": [2, 4]}, "adapter": width}
     with pytest.raises(BundleError, match="adapter"):
         with_server(street, tmp_path / "evil", blueprint=blueprint)
-
-
-@pytest.mark.parametrize("family", ["resnet", "swin"])
-def test_impossible_blueprints_are_errors_not_tracebacks(family):
-    arguments = {
-        "resnet": {"target_channels": 2, "depths": [1, 1], "bottleneck": True},
-        "swin": {"target_channels": 96, "widths": [24, 48], "heads": [5, 7], "depths": [1, 1]},
-    }[family]
-    with torch.device("meta"), pytest.raises(BundleError, match=family):
-        build_blueprint(family, latent_channels=8, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +335,24 @@ def test_parts_of_another_shape_are_refused(street, tmp_path, part, value):
         with_server(street, tmp_path / "evil", **{part: value})
 
 
-@pytest.mark.parametrize("name", ["street\x1b]0;owned\x07", "a\nb", "\u202egnp.exe", "", "x" * 1000, 3, None])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/home/x",
+        "../x",
+        "a/../../x",
+        "a\\b",
+        ".x",
+        "-x",
+        "street\x1b]0;owned\x07",
+        "a\nb",
+        "\u202egnp.exe",
+        "",
+        "x" * 1000,
+        3,
+        None,
+    ],
+)
 def test_names_of_bundles_steer_no_terminal(street, tmp_path, capsys, name):
     shutil.copytree(street, tmp_path / "evil")
     manifest = json.loads((street / "manifest.json").read_text())
