@@ -9,6 +9,7 @@ that folder would then run. Here is what is done about each way to start:
   current one;
 - processes that we start get ``-P`` (Python 3.11), or what it does (3.10), and no empty entry of ``PYTHONPATH``;
   ``-I`` would do, but drops all of ``PYTHONPATH``, which ROS lives in;
+- an empty entry that is set by hand holds until our code runs: for all that Python itself imports at its start;
 - ``python -m``, typed by hand, has found its own package before any of our code runs: whoever types it in a strange
   folder trusts that folder with the names ``frankensplit``, ``runpy`` and what that imports. From then on
   ``forget_current_folder`` holds.
