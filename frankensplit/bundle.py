@@ -33,6 +33,8 @@ from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
 from frankensplit.geometry import Geometry
+from frankensplit.kinds import check_values
+from frankensplit.manifest import NAME, check_manifest
 from frankensplit.places import share_folders
 from frankensplit.writing import Kind, write_file
 
@@ -315,7 +317,9 @@ class Bundle:
             raise BundleError(
                 f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}"
             )
-        return cls(path, manifest, _read_json(path / "labels.json"), codec)
+        labels = _read_json(path / "labels.json")
+        check_manifest(manifest, labels)
+        return cls(path, manifest, labels, codec)
 
     @property
     def name(self) -> str:
@@ -431,6 +435,7 @@ def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
     for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
         if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
             raise BundleError(f"{file} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
+    check_values(str(file), manifest, {"encoder": NAME}, rest=True)
     if manifest["multiple"] % manifest["stride"]:
         raise BundleError(f"{file}: multiple {manifest['multiple']} is no multiple of the stride")
     _check_levels(file, manifest.get("levels", []))

@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+from frankensplit.plain import plain
+
 
 class FrankensplitError(Exception):
-    """Base of every error that bad input can cause; anything else is a bug."""
+    """Base of every error that bad input can cause; anything else is a bug.
+
+    Its text quotes bad input, so what would steer the terminal that shows it is written out.
+    """
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class PacketError(FrankensplitError):

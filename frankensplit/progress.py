@@ -33,16 +33,19 @@ class Meter:
 
     def __enter__(self) -> Meter:
         """Begin to draw."""
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False)
         if console.is_terminal:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
             )
             self._bar = Progress(
-                *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console
+                *columns,
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=console,
             )
             self._task = self._bar.add_task(self.description, total=self.total, completed=self.done, note="")
             self._bar.start()

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from frankensplit.import_order import python_module
 from fs_common.parameters import Spec, Value, specs, to_plain
 
 PACKAGE = "frankensplit"
@@ -97,14 +97,8 @@ class NodeLaunch:
         Raises:
             ValueError: as ``parameters``.
         """
-        command = [
-            sys.executable,
-            "-m",
-            self.module,
-            "--ros-args",
-            "--log-level",
-            values.get("log_level") or "info",
-        ]
+        log_level = values.get("log_level") or "info"
+        command = python_module(self.module, "--ros-args", "--log-level", log_level)
         if values.get("namespace"):
             command += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
         if values.get("params_file"):

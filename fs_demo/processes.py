@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from frankensplit.errors import FrankensplitError
+from frankensplit.import_order import without_empty_entries
 from frankensplit.processes import ENDING, ends_with_us
 from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import NodeLaunch
@@ -172,4 +173,4 @@ def demo_environment(profile: Path) -> dict[str, str]:
     }
     if environment.get("ROS_DISTRO") == "humble":
         private["ROS_LOCALHOST_ONLY"] = "1"  # the only name that Humble knows
-    return {**environment, **profile_environment(profile), **private}
+    return {**without_empty_entries(environment), **profile_environment(profile), **private}

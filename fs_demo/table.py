@@ -20,7 +20,7 @@ class Display:
     """Draws a tally now and then; use as a context."""
 
     def __init__(self) -> None:
-        self._console = Console()
+        self._console = Console(markup=False, emoji=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._said_s = -math.inf
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from fs_common.ending import end_now, take_signals
+from frankensplit.import_order import forget_current_folder
+
+forget_current_folder()  # before anything else is imported
+from fs_common.ending import end_now, take_signals  # noqa: E402
 
 take_signals()  # before the imports that take time
-
 from fs_server_node.node import main  # noqa: E402
 
 end_now(main())

@@ -259,7 +259,12 @@ def test_missing_bundle_says_where_it_was_looked_for():
 def _bundle(folder):
     codec = open_codec(folder / "codec")
     (folder / "labels.json").write_text("{}")
-    write_manifest(folder, {"name": "tiny", "codec_id": codec.id_hex, "server": {}})
+    server = {
+        "backbone": {"model": "convnext_atto", "arguments": {}},
+        "blueprint": {"family": "convnext", "arguments": {}},
+        "heads": [],
+    }
+    write_manifest(folder, {"name": "tiny", "codec_id": codec.id_hex, "server": server})
     return folder
 
 

@@ -34,6 +34,8 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.data",
     "frankensplit.edge",
     "frankensplit.bundle",
+    "frankensplit.manifest",
+    "frankensplit.kinds",
     "frankensplit.codec",
     "frankensplit.geometry",
     "frankensplit.results",
@@ -41,6 +43,8 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.writing",
     "frankensplit.errors",
     "frankensplit.processes",
+    "frankensplit.import_order",
+    "frankensplit.plain",
     "frankensplit",
 )
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))

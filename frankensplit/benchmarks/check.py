@@ -18,6 +18,7 @@ from typing import Any
 
 from frankensplit.cli.common import add_json, positive_int, write_json
 from frankensplit.errors import DataError
+from frankensplit.import_order import python_module
 from frankensplit.processes import ends_with_us
 
 BASELINE = Path("docs/results/bench.json")
@@ -168,7 +169,7 @@ def _verdict(figure: dict[str, float], now: float | None) -> dict[str, Any]:
 
 def _measure_in_a_process(bundle: Path) -> dict[str, float]:
     """Measure in a fresh process: what is loaded and where it lies in memory differs from one to the next."""
-    command = [sys.executable, "-m", "frankensplit.benchmarks.small_set", str(bundle)]
+    command = python_module("frankensplit.benchmarks.small_set", str(bundle))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us())
     if finished.returncode:
         raise DataError(f"{' '.join(command)} ended with status {finished.returncode}, see above")

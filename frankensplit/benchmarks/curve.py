@@ -182,7 +182,7 @@ def _print(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     for run in result["runs"]:
         table = Table(title=run["run"])
         for column in ("step", *run["unmodified"]):

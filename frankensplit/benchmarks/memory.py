@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.import_order import python_module
 from frankensplit.processes import ends_with_us
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class MemoryMeter:
 
 def _run(job: Job) -> int | None:
     """Do a job in a new process and return its peak in bytes."""
-    command = [sys.executable, "-m", "frankensplit.benchmarks.memory", json.dumps(asdict(job))]
+    command = python_module("frankensplit.benchmarks.memory", json.dumps(asdict(job)))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us())
     lines = finished.stdout.split()
     return int(lines[-1]) if finished.returncode == 0 and lines else None

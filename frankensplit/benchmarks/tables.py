@@ -11,9 +11,9 @@ from rich.table import Table
 
 WIDTH_WITHOUT_TERMINAL = 120
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False)
 if not console.is_terminal:
-    console = Console(stderr=True, width=WIDTH_WITHOUT_TERMINAL)
+    console = Console(stderr=True, width=WIDTH_WITHOUT_TERMINAL, markup=False, emoji=False)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -173,4 +173,4 @@ def _print(rows: list[dict[str, Any]]) -> None:
             for head in row["heads"].values()
         )
         table.add_row(row["name"], f"{row['bytes_per_frame']:.0f}", *cells)
-    Console(stderr=True).print(table)
+    Console(stderr=True, markup=False, emoji=False).print(table)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError, OutputError
+from frankensplit.import_order import forget_current_folder
 from frankensplit.processes import Interrupted, signals_interrupt
 
 VERBS = {
@@ -36,6 +37,7 @@ FINDING, WRONG_USAGE = 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return 0, 1 (a finding), 2 (wrong usage or an error), or 128 and the number of a signal."""
+    forget_current_folder()  # verbs are imported below
     try:
         with signals_interrupt():
             return _main(argv)

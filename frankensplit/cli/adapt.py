@@ -132,7 +132,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     for key, cause in result["skipped"].items():
         console.print(f"skipped {key}: {cause}", highlight=False, markup=False)
     title = f"{result['bundle']} on the last {result['held_out_frames']} frames of {result['data']}"

@@ -72,7 +72,7 @@ def _print_lines(found: Iterable[tuple[str, Finding]], stream: TextIO) -> list[t
 def _print_table(found: Iterable[tuple[str, Finding]], stream: TextIO) -> list[tuple[str, Finding]]:
     from rich.console import Console
 
-    console = Console(file=stream)
+    console = Console(file=stream, markup=False, emoji=False)
     findings = []
     with console.status("looking") as status:
         for title, finding in found:

@@ -113,7 +113,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     for note in result["notes"]:
         console.print(f"note: {note}", highlight=False)
     for key, cause in result["skipped"].items():

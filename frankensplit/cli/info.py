@@ -12,6 +12,7 @@ from frankensplit.bundle import Bundle, Codec, files_of_codec, find_bundle, sha2
 from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
 from frankensplit.errors import BundleError
+from frankensplit.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     """Print what the folder holds; return 1 if a file is missing or changed, or a blueprint costs too much."""
     from rich.console import Console
 
-    console = Console(stderr=args.json == "-")
+    console = Console(stderr=args.json == "-", markup=False, emoji=False)
     if args.table5:
         return _table5(console, args.json)
     path = find_bundle(args.bundle)
@@ -150,11 +151,11 @@ def _print_description(console: Console, result: dict[str, Any]) -> None:
 
     table = Table(title=result.get("bundle", "codec"), show_header=False)
     for name, value in (*_codec_lines(result["codec"]), *_server_lines(result)):
-        table.add_row(name, value)
+        table.add_row(name, plain(value))
     console.print(table)
     _, _, figures = result.get("card", "").partition("## Figures\n")
     if figures.strip():
-        console.print(Markdown(figures))
+        console.print(Markdown(plain(figures), hyperlinks=False))
 
 
 def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -197,7 +198,7 @@ def _print_files(console: Console, files: dict[str, dict[str, Any]]) -> None:
     for name, file in files.items():
         digest = (file["sha256"] or "")[:16]
         style = None if file["state"] == "ok" else "bold red"
-        table.add_row(name, _size(file["bytes"]), digest, file["state"], style=style)
+        table.add_row(plain(name), _size(file["bytes"]), digest, file["state"], style=style)
     console.print(table)
 
 

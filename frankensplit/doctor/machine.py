@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from frankensplit.edge.runtimes import AUTO
+from frankensplit.import_order import python_source
 
 TIMEOUT_S = 60.0
 CUT = 124  # exit status of a program that was ended, as timeout(1) gives it
@@ -96,7 +96,7 @@ class Machine:
 
     def python(self, source: str, *args: str) -> Outcome:
         """Run a piece of Python in a process of its own, which may crash without harm."""
-        return self.execute([sys.executable, "-c", source, *args])
+        return self.execute(python_source(source, *args))
 
     def imports(self, name: str) -> Imported:
         """Import a package elsewhere, so that neither its weight nor its faults come here."""

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
+from frankensplit.kinds import check_values
 from frankensplit.models.cuts import find_cut
 from frankensplit.models.normalisation import IMAGENET, Normalisation
 from frankensplit.models.timm_import import timm
@@ -96,14 +97,16 @@ def build_backbone(
         checkpoint: file of weights to load instead, .safetensors or .pth: timm's state dict, classifier and all.
         num_classes: 0 leaves the classifier out; otherwise it is kept for :meth:`Backbone.classify`.
         weights: to fill the network with instead, as ``checkpoint`` would hold them.
-        arguments: passed to ``timm.create_model``.
+        arguments: passed to ``timm.create_model``, where the family's list has them.
 
     Raises:
-        BundleError: timm does not know the name, no cut is known for it, or its weights cannot be had.
+        BundleError: timm does not know the name, no cut is known for it, an argument is not on its list, or its
+            weights cannot be had.
     """
     family, module = find_cut(model)
+    check_values(f"backbone {model!r}", {**arguments, "num_classes": num_classes}, module.ARGUMENTS)
     arguments = {**getattr(module, "BUILD", {}), **arguments, "num_classes": num_classes}
-    network = _fetch(model, arguments) if pretrained else timm.create_model(model, **arguments)
+    network = _fetch(model, arguments) if pretrained else _create(model, arguments)
     if checkpoint is not None:
         _load(network, Path(checkpoint), model, module)
     if weights is not None:
@@ -116,6 +119,15 @@ def build_backbone(
     stated = network.pretrained_cfg
     normalise = Normalisation(tuple(stated["mean"]), tuple(stated["std"]))
     return Backbone(family, parts, keep_classifier=num_classes > 0, normalise=normalise)
+
+
+def _create(model: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(model, pretrained=False, **arguments)
+    except (AssertionError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as err:
+        raise BundleError(
+            f"timm cannot build {model!r} with {arguments} ({type(err).__name__}: {err}): mend the arguments"
+        ) from err
 
 
 def _fetch(model: str, arguments: dict[str, Any]) -> Any:

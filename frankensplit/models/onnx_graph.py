@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from frankensplit.errors import BundleError
-from frankensplit.models.encoder import DownBlock, Encoder, normalise
+from frankensplit.kinds import NEXT, shown
+from frankensplit.models.encoder import CHANNELS, DownBlock, Encoder, normalise
 from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Int8Conv
 
@@ -60,21 +61,32 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
     Raises:
         BundleError: the graph is of another network.
     """
-    graph = onnx.load(path).graph
+    if not isinstance(size, str) or size not in CHANNELS:
+        raise BundleError(
+            f"codec.json names encoder {shown(size)}, expected one of {', '.join(CHANNELS)}; {NEXT}"
+        )
+    graph = onnx.load(path, load_external_data=False).graph
+    try:
+        return _network_of(graph, size)
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as err:
+        raise BundleError(f"{path} is not an encoder of size {size!r}: {err}; {NEXT}") from err
+
+
+def _network_of(graph: onnx.GraphProto, size: str) -> tuple[Encoder, Tensor]:
     constants = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
     kinds = [node.op_type for node in graph.node]
     between = kinds[kinds.index("Conv") + 1] == "Relu"
     nodes = [node for node in graph.node if node.op_type == "Conv"]
-    encoder = Encoder(size, between, channels=len(constants[nodes[-1].input[1]]))
+    channels = len(constants[nodes[-1].input[1]])
+    if not 1 <= channels <= CHANNELS[size]:
+        raise ValueError(f"it has {channels} channels, expected 1 to {CHANNELS[size]}")
+    encoder = Encoder(size, between, channels=channels)
     modules = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     if len(nodes) != len(modules) or kinds.count("Sub") != 2:
-        raise BundleError(f"{path} has {len(nodes)} convolutions, an encoder of size {size!r} {len(modules)}")
-    try:
-        for module, node in zip(modules, nodes, strict=True):
-            weight, bias = (constants[name] for name in node.input[1:])
-            module.load_state_dict({"weight": weight, "bias": bias})
-    except (KeyError, RuntimeError, ValueError) as err:
-        raise BundleError(f"{path} is no encoder of size {size!r}: {err}") from err
+        raise ValueError(f"it has {len(nodes)} convolutions, expected {len(modules)}")
+    for module, node in zip(modules, nodes, strict=True):
+        weight, bias = (constants[name] for name in node.input[1:])
+        module.load_state_dict({"weight": weight, "bias": bias})
     last = next(node for node in reversed(graph.node) if node.op_type == "Sub")
     return encoder, constants[last.input[1]].flatten()
 

@@ -11,10 +11,10 @@ from timm.data import ImageNetInfo
 from frankensplit.bundle import Bundle
 from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
-from frankensplit.models.from_bundle import NORMALISATION, load_backbone, load_heads
+from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
-from frankensplit.models.weights import WeightsReference
+from frankensplit.models.weights import WeightsReference, reference_of
 from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.finished import load_run, read_json
@@ -79,8 +79,12 @@ def teacher_of_bundle(bundle: Bundle) -> Teacher:
     backbone = load_backbone(bundle)
     heads = load_heads(bundle, backbone)
     task = BackboneWithHeads(backbone, heads, dict.fromkeys(heads, 1.0))
-    built = {key: value for key, value in bundle.server["backbone"].items() if key != NORMALISATION}
-    spec = BackboneSpec.model_validate(built)
+    built, reference = bundle.server["backbone"], reference_of(bundle)
+    spec = BackboneSpec(
+        model=built["model"],
+        arguments=built["arguments"],
+        weights=reference.manifest() if reference else None,
+    )
     return Teacher(bundle.name, task, spec, bundle.labels)
 
 

@@ -12,6 +12,7 @@ from tiny_codec import write_codec
 from frankensplit.doctor import Machine
 from frankensplit.doctor.checks.accelerator import CUDA
 from frankensplit.doctor.machine import IMPORT, Outcome
+from frankensplit.import_order import FORGET
 
 GIB = 1 << 30
 
@@ -53,9 +54,10 @@ class MadeUp:
     def _execute(self, command):
         if command[:2] != [sys.executable, "-c"]:
             return self.programs[command[0]]
-        if command[2] == CUDA:
+        source = command[2].removeprefix(FORGET)
+        if source == CUDA:
             return self.cuda
-        assert command[2] == IMPORT
+        assert source == IMPORT
         answer = self.packages.get(command[3], ("absent", ""))
         if isinstance(answer, Outcome):
             return answer

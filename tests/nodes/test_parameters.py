@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from node_process import ROOT
 from rclpy.context import Context
 from rclpy.node import Node
 
+from frankensplit.import_order import python_module
 from fs_common.declare import declare
 from fs_common.node_launch import NodeLaunch
 from fs_common.parameters import Spec, specs, to_plain, to_yaml
@@ -100,7 +100,7 @@ def test_command_carries_every_argument() -> None:
         "lazy": "false",
     }
     command = EDGE.command({**values, "use_sim_time": "true", "params_file": "p.yaml", "log_level": "debug"})
-    assert command[:3] == [sys.executable, "-m", "fs_edge_node"]
+    assert command[:4] == python_module("fs_edge_node", "--ros-args")[:4]
     pairs = set(pairwise(command))
     assert pairs >= {
         ("-r", "__ns:=/r1"),

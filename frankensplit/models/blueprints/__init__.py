@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Blueprints: decoders with the bias of a backbone family (paper 5.3.3). One file a family, found by its name.
 
-A file gives ``Blueprint``, the ``STRIDE`` of what it returns, and ``default_arguments(backbone)``.
+A file gives ``Blueprint``, the ``ARGUMENTS`` that it may be built with, the ``STRIDE`` of what it returns, and
+``default_arguments(backbone)``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,24 @@ from typing import Any
 from torch import nn
 
 from frankensplit.errors import BundleError
+from frankensplit.kinds import NEXT, check_values, shown
 from frankensplit.models.backbone import Backbone
 
 
-def build_blueprint(family: str, **arguments: Any) -> nn.Module:
+def build_blueprint(family: str, /, **arguments: Any) -> nn.Module:
     """Build the blueprint of a family: symbols plus medians ``(N, C, h, w)`` to shallow features.
 
     Raises:
         BundleError: the family is unknown, or the arguments are not its own.
     """
-    blueprint = _family(family).Blueprint
+    its = _family(family)
+    check_values(f"blueprint {family!r}", arguments, its.ARGUMENTS)
     try:
-        module: nn.Module = blueprint(**arguments)
-    except TypeError as err:
-        raise BundleError(f"blueprint {family!r} cannot be built with {arguments}: {err}") from err
+        module: nn.Module = its.Blueprint(**arguments)
+    except (RuntimeError, TypeError, ValueError) as err:
+        raise BundleError(
+            f"blueprint {family!r} cannot be built with {arguments} ({type(err).__name__}: {err}); {NEXT}"
+        ) from err
     return module
 
 
@@ -49,5 +54,5 @@ def complete_arguments(family: str, backbone: Backbone, arguments: Mapping[str, 
 def _family(family: str) -> Any:
     families = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     if family not in families:
-        raise BundleError(f"no blueprint for family {family!r}: there are {families}")
+        raise BundleError(f"no blueprint for family {shown(family)}: there are {families}")
     return importlib.import_module(f"{__name__}.{family}")

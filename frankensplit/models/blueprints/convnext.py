@@ -11,11 +11,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.models.arguments import DEPTH, LATENT, WIDTH, each
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.blueprints._restoration import Restoration
 from frankensplit.models.timm_import import timm
 
 STRIDE = 8
+ARGUMENTS = {
+    "latent_channels": LATENT,
+    "target_channels": WIDTH,
+    "widths": each(WIDTH, 2),
+    "depths": each(DEPTH, 2),
+}
 LAYER_SCALE = 0.1  # timm's 1e-6 learns next to nothing in short runs
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.models.arguments import DEPTH, LATENT, WIDTH
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.blueprints._restoration import Restoration
 
 STRIDE = 8
+ARGUMENTS = {"latent_channels": LATENT, "target_channels": WIDTH, "width": WIDTH, "depth": DEPTH}
 
 
 class Block(nn.Module):

@@ -13,11 +13,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.kinds import Switch
+from frankensplit.models.arguments import DEPTH, LATENT, WIDTH, each
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.blueprints._restoration import Restoration
 from frankensplit.models.timm_import import timm
 
 STRIDE = 8
+ARGUMENTS = {
+    "latent_channels": LATENT,
+    "target_channels": WIDTH,
+    "depths": each(DEPTH, 2),
+    "bottleneck": Switch(),
+}
 
 
 class Blueprint(nn.Module):

@@ -13,11 +13,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.kinds import Whole
+from frankensplit.models.arguments import DEPTH, LATENT, WIDTH, each
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.blueprints._restoration import Restoration
 from frankensplit.models.timm_import import timm
 
 STRIDE = 16
+ARGUMENTS = {
+    "latent_channels": LATENT,
+    "target_channels": WIDTH,
+    "widths": each(WIDTH, 2),
+    "heads": each(Whole(1, 128), 2),
+    "depths": each(DEPTH, 2),
+}
 WINDOW = 7
 DROP_PATH = 0.05  # of the first stage's second block, while training
 

@@ -7,10 +7,21 @@ from typing import Any
 
 from torch import nn
 
+from frankensplit.kinds import Number, Whole
+from frankensplit.models.arguments import CLASSES, DEPTH, RATE, WIDTH, each
 from frankensplit.models.backbone import Parts
 
 TIMM_FILE = "convnext"
 STRIDE = 8
+ARGUMENTS = {
+    "num_classes": CLASSES,
+    "depths": each(DEPTH, 4),
+    "dims": each(WIDTH, 4),
+    "patch_size": Whole(1, 32),
+    "ls_init_value": Number(0, 10),
+    "drop_rate": RATE,
+    "drop_path_rate": RATE,
+}
 
 
 def cut(network: Any) -> Parts:

@@ -13,10 +13,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.models.arguments import CLASSES, RATE
 from frankensplit.models.backbone import Parts
 
 TIMM_FILE = ("efficientnet", "mobilenetv3")
 STRIDE = 8
+ARGUMENTS = {"num_classes": CLASSES, "drop_rate": RATE, "drop_path_rate": RATE}
 STRIDES = (8, 16, 32)
 FOREIGN = (
     "_conv_stem.weight"  # the first weights of PyTorch's ports of Google's release; their other names follow

@@ -7,10 +7,21 @@ from typing import Any
 
 from torch import nn
 
+from frankensplit.kinds import Whole
+from frankensplit.models.arguments import CLASSES, DEPTH, RATE, WIDTH, each
 from frankensplit.models.backbone import Parts
 
 TIMM_FILE = "resnet"
 STRIDE = 8
+ARGUMENTS = {
+    "num_classes": CLASSES,
+    "layers": each(DEPTH, 4),
+    "channels": each(WIDTH, 4),
+    "cardinality": Whole(1, 64),
+    "base_width": Whole(1, 512),
+    "drop_rate": RATE,
+    "drop_path_rate": RATE,
+}
 
 
 def cut(network: Any) -> Parts:

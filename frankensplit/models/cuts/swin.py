@@ -15,11 +15,24 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frankensplit.kinds import Whole
+from frankensplit.models.arguments import CLASSES, DEPTH, RATE, WIDTH, each
 from frankensplit.models.backbone import Parts
 
 TIMM_FILE = "swin_transformer"
 STRIDE = 16
 BUILD = {"dynamic_img_size": True}
+ARGUMENTS = {
+    "num_classes": CLASSES,
+    "embed_dim": WIDTH,
+    "depths": each(DEPTH, 4),
+    "num_heads": each(Whole(1, 128), 4),
+    "window_size": Whole(
+        1, 16
+    ),  # each block has a table of its fourth power: 0.5 MB at 16, over timm's largest, 14
+    "drop_rate": RATE,
+    "drop_path_rate": RATE,
+}
 
 
 class Stage(nn.Module):

@@ -13,6 +13,7 @@ from torch import nn
 from frankensplit.data.labels import UNLABELLED
 from frankensplit.data.truth import TruthKind
 from frankensplit.errors import BundleError
+from frankensplit.kinds import NEXT, shown
 from frankensplit.models.heads.base import Head
 
 
@@ -32,7 +33,7 @@ def head_class(name: str, labels: Mapping[str, Any]) -> type[Head]:
     )
     if kind not in names:
         raise BundleError(
-            f"no head {kind!r}: there are {names}; a new head is one file in frankensplit/models/heads"
+            f"no head {shown(kind)}: there are {names}; a new head is one file in frankensplit/models/heads"
         )
     found: type[Head] = importlib.import_module(f"{__name__}.{kind}").HEAD
     return found
@@ -50,9 +51,14 @@ def build_head(
     ``classifier`` is the backbone's own, where it was built with one.
 
     Raises:
-        BundleError: there is no such head, or it needs a classifier that the backbone does not have.
+        BundleError: there is no such head, its labels lack something, or it needs a classifier that the backbone does
+            not have.
     """
-    head = head_class(name, labels)(channels, labels, strides)
+    kind = head_class(name, labels)
+    try:
+        head = kind(channels, labels, strides)
+    except KeyError as err:
+        raise BundleError(f"labels.json: head {name} lacks {err}; {NEXT}") from err
     head.take_classifier(classifier)
     return head
 
