@@ -6,14 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from timm.data import ImageNetInfo
-
 from frankensplit.bundle import Bundle
 from frankensplit.errors import BundleError, RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
+from frankensplit.models.timm_import import timm
 from frankensplit.models.weights import WeightsReference, reference_of
 from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.checkpoint import CHECKPOINT
@@ -111,7 +110,7 @@ def teacher_of_pretrained(spec: PretrainedSpec) -> Teacher:
 
 def imagenet_names() -> list[str]:
     """Return a short name of each of ImageNet's 1000 classes, as timm has them; none is there twice."""
-    info = ImageNetInfo()
+    info = timm.data.ImageNetInfo()
     long = [info.index_to_description(index) for index in range(IMAGENET_CLASSES)]
     short = [name.partition(",")[0] for name in long]
     names = [whole if short.count(name) > 1 else name for name, whole in zip(short, long, strict=True)]
