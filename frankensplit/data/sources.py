@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from frankensplit.data.coco import find_annotations, read_annotations
 from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.limits import MAX_PICTURE_BYTES, read_file, require_file
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
@@ -191,6 +192,7 @@ def _choices(folder: str, splits: Sequence[str]) -> str:
 
 
 def _open_file(path: Path, fps: float, topic: str | None) -> Source:
+    require_file(path)
     if path.suffix in BAG_FILES:
         return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
     if path.suffix.lower() == ".json":
@@ -316,8 +318,8 @@ class FolderSource(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one picture, and its mask where it has one."""
         path, mask_path = self.paths[index], self.masks[index]
-        rgb = decode_picture(_bytes(path), str(path))
-        mask = decode_mask(_bytes(mask_path), str(mask_path)) if mask_path else None
+        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
+        mask = decode_mask(read_file(mask_path, MAX_PICTURE_BYTES), str(mask_path)) if mask_path else None
         return _paired(SourceFrame(rgb, mask, _index_ns(index, self.fps), path.stem))
 
     def labels(self) -> dict[str, Any] | None:
@@ -345,13 +347,6 @@ def _unused(masks: Sequence[bool]) -> list[str]:
     if masks[0] or not any(masks):
         return []
     return [f"{sum(masks)} of {len(masks)} frames have a mask, but the first has none: no mask is used"]
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise DataError(f"cannot read {path}: {err.strerror}") from err
 
 
 def _paired(frame: SourceFrame) -> SourceFrame:
@@ -385,7 +380,7 @@ class ClassFolders(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
         path, label = self.samples[index]
-        rgb, name = decode_picture(_bytes(path), str(path)), str(Path(self.names[index]).with_suffix(""))
+        rgb, name = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path)), str(Path(self.names[index]).with_suffix(""))
         return SourceFrame(rgb, None, _index_ns(index, self.fps), name, label)
 
     def labels(self) -> dict[str, Any]:
@@ -414,12 +409,12 @@ class CocoSource(ListedSource):
         if not self.annotations.pictures:
             raise DataError(f"{path} lists no pictures")
         super().__init__([picture.file_name for picture in self.annotations.pictures], fps)
-        self.paths = [self.annotations.picture_path(name) for name in self.names]
 
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
-        path, picture = self.paths[index], self.annotations.pictures[index]
-        rgb = decode_picture(_bytes(path), str(path))
+        picture = self.annotations.pictures[index]
+        path = self.annotations.picture_path(picture.file_name)
+        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
         if rgb.shape[:2] != picture.boxes.frame:
             (height, width), (rows, columns) = rgb.shape[:2], picture.boxes.frame
             raise DataError(
@@ -434,7 +429,14 @@ class CocoSource(ListedSource):
 
     def files(self) -> Sequence[Path]:
         """Return the annotations and the pictures that are there."""
-        return [self.annotations.path, *(path for path in self.paths if path.is_file())]
+        return [self.annotations.path, *filter(None, map(self._existing, self.names))]
+
+    def _existing(self, name: str) -> Path | None:
+        try:
+            path = self.annotations.picture_path(name)
+        except DataError:  # said when it is loaded
+            return None
+        return path if path.is_file() else None
 
 
 class ShardSource(ListedSource):

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds of what readers of data take, each checked before memory is given: files, JSON, YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frankensplit.errors import DataError, shown
+
+MIB = 1 << 20
+MAX_PICTURE_BYTES = 512 * MIB  # the largest picture that is decoded, uncompressed, with 16 bits and four channels
+MAX_LABELS_BYTES = 4 * MIB  # the 22,000 class names of ImageNet take 1 MiB
+MAX_ANNOTATION_BYTES = 2048 * MIB  # COCO's own train2017 has 448 MiB, LVIS's 1100 MiB
+MAX_YAML_BYTES = 4 * MIB  # the index of a bag in 4000 files takes 1 MiB
+MAX_YAML_VALUES = 200_000  # with aliases written out; so many plain values fit into MAX_YAML_BYTES in practice
+MAX_YAML_DEPTH = 64  # recipes have 4, indices of bags 6
+MAX_NAME = 1024  # characters of a path below a set
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is not a regular file: a pipe would hang, a device never ends.
+
+    Raises:
+        DataError: there is no such file, or it is a pipe, socket, device or folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as err:
+        raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{shown(str(path))} is not a regular file (mode {stat.filemode(mode)}): give a file")
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file of at most ``limit`` bytes.
+
+    Raises:
+        DataError: it cannot be read, is not a regular file, or is larger.
+    """
+    try:
+        # Without waiting: a pipe without a writer would block here for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise DataError(
+                    f"{shown(str(path))} is not a regular file (mode {stat.filemode(mode)}): give a file"
+                )
+            size = os.fstat(descriptor).st_size
+            if size > limit:
+                raise DataError(f"{shown(str(path))} has {size} bytes, at most {limit} are read")
+            return file.read(limit)
+    except (OSError, ValueError) as err:
+        raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err
+
+
+def read_json(path: Path, limit: int) -> Any:
+    """Return the value that a JSON file holds; errors as :func:`read_file`, or it is not JSON or nested too deep."""
+    try:
+        return json.loads(read_file(path, limit).decode("utf-8"))
+    except RecursionError as err:
+        raise DataError(f"cannot read {shown(str(path))}: it is nested too deep") from err
+    except ValueError as err:
+        raise DataError(f"cannot read {shown(str(path))}: {err}") from err
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the value that a YAML file holds, whose aliases may be written out without harm.
+
+    A few hundred bytes of aliases of aliases stand for gigabytes once anything copies or prints them.
+
+    Raises:
+        DataError: as :func:`read_file`; it is not YAML; or it is too deep, refers to itself, or has too many values.
+    """
+    name = shown(str(path))
+    try:
+        text = read_file(path, MAX_YAML_BYTES).decode("utf-8")
+        _count(name, yaml.compose(text, Loader=yaml.SafeLoader), {}, 0)
+        return yaml.safe_load(text)
+    except RecursionError as err:
+        raise DataError(f"{name} is nested deeper than {MAX_YAML_DEPTH} levels: make it flatter") from err
+    except (ValueError, yaml.YAMLError) as err:
+        raise DataError(f"cannot read {name}: {err}") from err
+
+
+def _count(name: str, node: yaml.Node | None, counted: dict[int, int], depth: int) -> int:
+    """Return how many values a node stands for; each node is counted once, however often it is referred to."""
+    if depth > MAX_YAML_DEPTH:  # also where a node is inside itself
+        raise DataError(f"{name} is nested deeper than {MAX_YAML_DEPTH} levels: make it flatter")
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in counted:
+        inner = [one for pair in node.value for one in (pair if isinstance(pair, tuple) else (pair,))]
+        counted[id(node)] = 1 + sum(_count(name, one, counted, depth + 1) for one in inner)
+    if counted[id(node)] > MAX_YAML_VALUES:
+        raise DataError(
+            f"{name} stands for more than {MAX_YAML_VALUES} values once its aliases are written out: use fewer"
+        )
+    return counted[id(node)]
+
+
+def require_name(name: str, what: str) -> str:
+    """Return a name below a set; what leaves the set, or no file can have, is refused.
+
+    Raises:
+        DataError: it is absolute, has ``..``, a NUL or another control character, or more than 1024 characters.
+    """
+    bad = (
+        "is longer than 1024 characters"
+        if len(name) > MAX_NAME
+        else "is absolute"
+        if name.startswith("/")
+        else "leaves its folder"
+        if ".." in name.split("/")
+        else "has a control character"
+        if any(ord(letter) < 32 for letter in name)
+        else ""
+    )
+    if bad:
+        raise DataError(f"{what} {shown(name)} {bad}: give a plain path below the set")
+    return name
+
+
+def _cause(err: OSError | ValueError) -> str:
+    return (err.strerror if isinstance(err, OSError) else None) or str(err)
