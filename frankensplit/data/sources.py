@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.bundle import MAX_SOURCE_PIXELS
+from frankensplit.data.bags import BAG_FILES, BAG_INDEX, open_reader
 from frankensplit.data.coco import find_annotations, read_annotations
 from frankensplit.data.labels import LABELS_FILE, read_labels
 from frankensplit.data.limits import MAX_PICTURE_BYTES, read_file, require_file
@@ -22,16 +24,15 @@ from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mas
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.edge.image import decode_compressed, message_to_rgb
-from frankensplit.errors import DataError
+from frankensplit.errors import MAX_SHOWN, DataError, bounded, shown
 from frankensplit.places import DATA_ROOT
 
-BAG_FILES = (".db3", ".mcap")
-BAG_INDEX = "metadata.yaml"
 IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
 DEFAULT_FPS = 15.0
 STREET = "street"
 STREET_FRAMES = 200
+MAX_CAUSE = 500  # characters of what a library says is wrong
 
 
 @dataclass(frozen=True)
@@ -487,16 +488,27 @@ class VideoSource(Source):
         with self._open() as container:
             if not container.streams.video:
                 raise DataError(f"{path} has no picture stream")
-            rate = container.streams.video[0].average_rate
+            stream = container.streams.video[0]
+            if stream.height * stream.width > MAX_SOURCE_PIXELS:
+                raise DataError(
+                    f"{path} has frames of {stream.width}x{stream.height}, at most {MAX_SOURCE_PIXELS} pixels are decoded: "
+                    "scale it down"
+                )
+            rate = stream.average_rate
             self.rate_hz = float(rate) if rate else None
 
     def _open(self) -> Any:
         import av
 
+        bound = {"max_pixels": str(MAX_SOURCE_PIXELS)}
         try:
-            return av.open(str(self.path))
-        except (av.error.FFmpegError, OSError) as err:
+            # A playlist would name other files and addresses: it may open files here at most.
+            container = av.open(str(self.path), options={"protocol_whitelist": "file", **bound})
+        except (av.error.FFmpegError, OSError, ValueError) as err:
             raise DataError(f"cannot open {self.path} as a video: {err}") from err
+        for stream in container.streams.video:
+            stream.codec_context.options = bound
+        return container
 
     def _decoded(self) -> Iterator[Any]:
         """Yield FFmpeg's frames, and a Skipped for each packet that it cannot decode."""
@@ -590,38 +602,43 @@ class BagSource(Source):
             self.rate_hz = (count - 1) / seconds if count > 1 and seconds > 0 else None
 
     def _open(self) -> Any:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-
         try:
-            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            reader.open()
+            return open_reader(self.path)
+        except DataError as err:
+            raise DataError(f"cannot open rosbag {self.path}: {err}") from err
         # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
         except Exception as err:
-            raise DataError(f"cannot open rosbag {self.path}: {err}; try `ros2 bag reindex`") from err
-        return reader
+            raise DataError(f"cannot open rosbag {self.path}: {_words(err)}; try `ros2 bag reindex`") from err
 
     def _messages(self, reader: Any) -> Iterator[Any]:
         chosen = [one for one in reader.connections if one.topic == self.topic and one.msgtype in self.TYPES]
         try:
             yield from reader.messages(chosen)
-        except DataError:
-            raise
+        except DataError as err:
+            raise DataError(f"rosbag {self.path}: {err}") from err
         except Exception as err:  # as above
-            raise DataError(f"rosbag {self.path} is damaged: {err}; try `ros2 bag reindex`") from err
+            raise DataError(f"rosbag {self.path} is damaged: {_words(err)}; try `ros2 bag reindex`") from err
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
-        """Yield each image that can be understood; messages before ``start`` are passed over unread."""
+        """Yield each image that can be understood; messages before ``start`` are passed over unread.
+
+        Messages are read by ROS's own definitions of images: those in the bag are a stranger's, and may say that two
+        bytes are a billion empty structures.
+        """
+        from rosbags.typesys import Stores, get_typestore
+
+        store = get_typestore(Stores.ROS2_HUMBLE)
+        topic = bounded(self.topic.strip("/").replace("/", "_"), MAX_SHOWN)
         with closing(self._open()) as reader:
             messages = enumerate(itertools.islice(self._messages(reader), stop))
             for number, (connection, recorded_ns, data) in itertools.islice(messages, start, None):
-                name = f"{self.topic.strip('/').replace('/', '_')}_{number:06d}"
+                name = f"{topic}_{number:06d}"
                 try:
-                    message = reader.deserialize(data, connection.msgtype)
+                    message = store.deserialize_cdr(data, connection.msgtype)
                     rgb = _image_to_rgb(message)
                 # The bytes of a damaged message can be anything: rosbags, numpy and struct fail as they like.
                 except Exception as err:
-                    yield Skipped(name, str(err) or type(err).__name__)
+                    yield Skipped(name, _words(err))
                     continue
                 yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name)
 
@@ -644,15 +661,23 @@ class BagSource(Source):
         )
 
 
+def _words(err: Exception) -> str:
+    return bounded(str(err) or type(err).__name__, MAX_CAUSE)
+
+
 def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
     if not images:
         raise DataError(f"rosbag {bag} has no topic of {' or '.join(BagSource.TYPES)}")
     if topic is None and len(images) > 1:
-        raise DataError(f"rosbag {bag} has several image topics, name one: {', '.join(images)}")
+        raise DataError(f"rosbag {bag} has several image topics, name one: {_listed(images)}")
     chosen = topic or images[0]
     if chosen not in images:
-        raise DataError(f"rosbag {bag} has no image topic {chosen!r}: there are {', '.join(images)}")
+        raise DataError(f"rosbag {bag} has no image topic {shown(chosen)}: there are {_listed(images)}")
     return chosen
+
+
+def _listed(topics: Sequence[str]) -> str:
+    return ", ".join(bounded(topic, MAX_SHOWN) for topic in topics)
 
 
 def _image_to_rgb(message: Any) -> NDArray[np.uint8]:

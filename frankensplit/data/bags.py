@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open rosbags of strangers: what a few kilobytes may become is bounded, and nothing of a bag is a program."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from frankensplit.data.limits import MIB, read_yaml, require_file
+from frankensplit.errors import DataError, shown
+
+BAG_FILES = (".db3", ".mcap")
+BAG_INDEX = "metadata.yaml"
+MAX_RECORD_BYTES = 256 * MIB  # a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4
+MAX_OPEN_BYTES = 1024 * MIB  # chunks whose times overlap are in memory together; of a bag in order that is one or two
+TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
+GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
+
+
+def open_reader(path: Path) -> Any:
+    """Open a bag's folder, ``.db3`` or ``.mcap`` and return its ``rosbags`` reader.
+
+    Raises:
+        DataError: a file of it is not a regular file, or it stands for more than the bounds of this module.
+        Exception: it is damaged; ``rosbags`` and what it is made of share no base.
+    """
+    from rosbags.rosbag2 import Reader
+
+    _bound_rosbags()
+    if path.is_dir():
+        read_yaml(path / BAG_INDEX)
+    for file in _storage_files(path):
+        require_file(file)
+        if file.suffix == ".db3":
+            _require_plain_tables(file)
+    reader = Reader(path)
+    reader.open()
+    for storage in getattr(reader.storage, "storages", [reader.storage]):
+        try:
+            _require_few_open(path, getattr(storage, "chunks", []))
+        except DataError:
+            reader.close()
+            raise
+    return reader
+
+
+def _storage_files(path: Path) -> list[Path]:
+    return [one for one in path.iterdir() if one.suffix in BAG_FILES] if path.is_dir() else [path]
+
+
+def _bound_rosbags() -> None:
+    """Give ``rosbags`` bounds where it has none: records, decompression, and YAML in strings that is not needed."""
+    import apsw
+    from rosbags.rosbag2 import reader, storage_mcap, storage_sqlite3
+
+    for module in (reader, storage_mcap):
+        module.zstd = _BoundedZstd
+    storage_mcap.lz4_decompress = _lz4
+    storage_mcap.read_exact = _read_exact
+    # Qualities of service are YAML whose merge keys can stand for gigabytes; frames do not need them.
+    for module in (reader, storage_mcap, storage_sqlite3):
+        module.parse_qos = _no_qos
+    if _limit_length not in apsw.connection_hooks:
+        apsw.connection_hooks.append(_limit_length)
+
+
+class _BoundedZstd:
+    """What ``rosbags`` uses of ``zstd``, bounded."""
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        """Decompress a chunk or a message, of one frame or several."""
+        found, zstd = bytearray(), _zstd()
+        while data:
+            decompressor = zstd.ZstdDecompressor()
+            found += decompressor.decompress(data, MAX_RECORD_BYTES + 1 - len(found))
+            _require_payable("chunk or message decompresses to", len(found))
+            if not decompressor.eof:
+                raise EOFError("compressed data are cut off")
+            data = decompressor.unused_data
+        return bytes(found)
+
+    @staticmethod
+    def open(file: BinaryIO, mode: str) -> Any:
+        """Open a compressed storage file, which is decompressed to the temporary folder."""
+        return _Bounded(_zstd().open(file, mode), shutil.disk_usage(tempfile.gettempdir()).free // 2)
+
+
+class _Bounded:
+    """A file that ends with an error after ``left`` bytes: half of the disk is left to others."""
+
+    def __init__(self, file: Any, left: int) -> None:
+        self._file, self._left = file, left
+
+    def __enter__(self) -> _Bounded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(
+                f"the bag's file decompresses to more than half of what is free in {tempfile.gettempdir()}: "
+                "set TMPDIR to a larger disk"
+            )
+        return data
+
+
+def _zstd() -> Any:
+    try:
+        from compression import zstd
+    except ImportError:  # before Python 3.14
+        from backports import zstd
+    return zstd
+
+
+def _lz4(data: bytes) -> bytes:
+    from lz4.frame import LZ4FrameDecompressor
+
+    decompressor = LZ4FrameDecompressor()
+    found: bytes = decompressor.decompress(data, max_length=MAX_RECORD_BYTES + 1)
+    _require_payable("chunk decompresses to", len(found))
+    return found
+
+
+def _read_exact(bio: BinaryIO, size: int) -> bytes:
+    _require_payable("record declares", size)
+    data = bio.read(size)
+    if len(data) != size:
+        raise EOFError(f"record of {size} bytes at byte {bio.tell() - len(data)} is cut off")
+    return data
+
+
+def _require_payable(what: str, size: int) -> None:
+    if size > MAX_RECORD_BYTES:
+        raise DataError(f"{what} {size} bytes or more, at most {MAX_RECORD_BYTES} are read")
+
+
+def _no_qos(_: object) -> list[Any]:
+    return []
+
+
+def _limit_length(connection: Any) -> None:
+    """Bound what one value of a db3 may have, computed ones too."""
+    import apsw
+
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_RECORD_BYTES)
+
+
+def _require_plain_tables(path: Path) -> None:
+    """Refuse views and computed columns: a query of them is a program, which may be endless."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            bad = list(_computed(database))
+    except sqlite3.Error:
+        return  # the reader says what is wrong
+    if bad:
+        raise DataError(f"rosbag {path} computes {', '.join(map(shown, bad))} when it is read: record it again")
+
+
+def _computed(database: sqlite3.Connection) -> Iterator[str]:
+    marks = ", ".join("?" * len(TABLES))
+    for name, kind, sql in database.execute(
+        f"SELECT name, type, substr(sql, 1, 40) FROM sqlite_master WHERE lower(name) IN ({marks})", TABLES
+    ).fetchall():
+        if kind not in ("table", "index") or "VIRTUAL" in str(sql).upper():
+            yield str(name)
+    for table in TABLES:
+        for column in database.execute(f"PRAGMA table_xinfo({table})").fetchall():
+            if column[6] in GENERATED:
+                yield f"{table}.{column[1]}"
+
+
+def _require_few_open(path: Path, chunks: Sequence[Any]) -> None:
+    """Refuse an index by which too many chunks would be in memory together: each is from its first time to its last."""
+    changes = [(one.message_start_time, 0, one.uncompressed_size) for one in chunks]
+    changes += [(one.message_end_time, 1, -one.uncompressed_size) for one in chunks]
+    held = 0
+    for _, _, size in sorted(changes):
+        held += size
+        if held > MAX_OPEN_BYTES:
+            raise DataError(
+                f"rosbag {path} has chunks of the same time with more than {MAX_OPEN_BYTES} bytes: sort it with `mcap sort`"
+            )
