@@ -59,7 +59,7 @@ def _bound_rosbags() -> None:
     from rosbags.rosbag2 import reader, storage_mcap, storage_sqlite3
 
     for module in (reader, storage_mcap):
-        module.zstd = _BoundedZstd
+        module.zstd = _BoundedZstd()
     storage_mcap.lz4_decompress = _lz4
     storage_mcap.read_exact = _read_exact
     # Qualities of service are YAML whose merge keys can stand for gigabytes; frames do not need them.
@@ -70,10 +70,12 @@ def _bound_rosbags() -> None:
 
 
 class _BoundedZstd:
-    """What ``rosbags`` uses of ``zstd``, bounded."""
+    """The module ``zstd`` with bounded decompression."""
 
-    @staticmethod
-    def decompress(data: bytes) -> bytes:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_zstd(), name)
+
+    def decompress(self, data: bytes) -> bytes:
         """Decompress a chunk or a message, of one frame or several."""
         found, zstd = bytearray(), _zstd()
         while data:
@@ -85,8 +87,7 @@ class _BoundedZstd:
             data = decompressor.unused_data
         return bytes(found)
 
-    @staticmethod
-    def open(file: BinaryIO, mode: str) -> Any:
+    def open(self, file: BinaryIO, mode: str) -> Any:
         """Open a compressed storage file, which is decompressed to the temporary folder."""
         return _Bounded(_zstd().open(file, mode), shutil.disk_usage(tempfile.gettempdir()).free // 2)
 
