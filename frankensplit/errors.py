@@ -12,8 +12,12 @@ def shown(value: object, limit: int = MAX_SHOWN) -> str:
 
     The end of a long value is kept as well as its beginning, and how much is between them is said.
     """
-    text = value if isinstance(value, str) else repr(value)
-    return "'" + "".join(map(_visible, _cut(text, limit))) + "'"
+    return f"'{one_line(value if isinstance(value, str) else repr(value), limit)}'"
+
+
+def one_line(text: str, limit: int = MAX_SHOWN) -> str:
+    """Return a name from outside as it may stand in a list or a table: as by ``shown``, without quotes."""
+    return "".join(map(_visible, _cut(text, limit)))
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:

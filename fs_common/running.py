@@ -13,8 +13,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from frankensplit.errors import FrankensplitError
+from fs_common.quiet_stderr import quiet_stderr
 
 
+@quiet_stderr()
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Make a node and spin it; return 0 after a signal, 2 when it cannot start as asked.
 

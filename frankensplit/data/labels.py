@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.limits import MAX_LABELS_BYTES, read_json
-from frankensplit.errors import MAX_SHOWN, DataError, bounded, shown
+from frankensplit.errors import DataError, one_line, shown
 
 LABELS_FILE = "labels.json"
 UNLABELLED = 255  # by common usage
@@ -110,7 +110,7 @@ def _normal(name: str) -> str:
 
 
 def _list(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(bounded(name, MAX_SHOWN) for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(one_line, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def map_mask(mask: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mas
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.edge.image import decode_compressed, message_to_rgb
-from frankensplit.errors import MAX_SHOWN, DataError, bounded, shown
+from frankensplit.errors import DataError, one_line, shown
 from frankensplit.places import DATA_ROOT
 
 IMAGES, MASKS = "images", "masks"
@@ -52,10 +53,15 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A frame that could not be read, and why."""
+    """A frame that could not be read, and why; both may be shown as they are."""
 
     name: str
     cause: str
+
+    def __post_init__(self) -> None:
+        """Bound what files and libraries say."""
+        object.__setattr__(self, "name", one_line(self.name, MAX_CAUSE))
+        object.__setattr__(self, "cause", one_line(self.cause, MAX_CAUSE))
 
 
 class Source(ABC):
@@ -488,13 +494,7 @@ class VideoSource(Source):
         with self._open() as container:
             if not container.streams.video:
                 raise DataError(f"{path} has no picture stream")
-            stream = container.streams.video[0]
-            if stream.height * stream.width > MAX_SOURCE_PIXELS:
-                raise DataError(
-                    f"{path} has frames of {stream.width}x{stream.height}, at most {MAX_SOURCE_PIXELS} pixels are decoded: "
-                    "scale it down"
-                )
-            rate = stream.average_rate
+            rate = container.streams.video[0].average_rate
             self.rate_hz = float(rate) if rate else None
 
     def _open(self) -> Any:
@@ -521,7 +521,9 @@ class VideoSource(Source):
                     packet = next(packets, None)
                     frames = packet.decode() if packet is not None else []
                 except av.error.FFmpegError as err:
-                    yield Skipped(f"{self.path.name} packet {number}", str(err))
+                    # FFmpeg does not say more than this of a frame that is too large.
+                    hint = f"; frames have at most {MAX_SOURCE_PIXELS} pixels" * (err.errno == errno.EINVAL)
+                    yield Skipped(f"{self.path.name} packet {number}", f"{err}{hint}")
                     continue
                 if packet is None:
                     return
@@ -628,7 +630,7 @@ class BagSource(Source):
         from rosbags.typesys import Stores, get_typestore
 
         store = get_typestore(Stores.ROS2_HUMBLE)
-        topic = bounded(self.topic.strip("/").replace("/", "_"), MAX_SHOWN)
+        topic = one_line(self.topic.strip("/").replace("/", "_"))
         with closing(self._open()) as reader:
             messages = enumerate(itertools.islice(self._messages(reader), stop))
             for number, (connection, recorded_ns, data) in itertools.islice(messages, start, None):
@@ -662,7 +664,7 @@ class BagSource(Source):
 
 
 def _words(err: Exception) -> str:
-    return bounded(str(err) or type(err).__name__, MAX_CAUSE)
+    return one_line(str(err) or type(err).__name__, MAX_CAUSE)
 
 
 def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
@@ -677,7 +679,7 @@ def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
 
 
 def _listed(topics: Sequence[str]) -> str:
-    return ", ".join(bounded(topic, MAX_SHOWN) for topic in topics)
+    return ", ".join(map(one_line, topics))
 
 
 def _image_to_rgb(message: Any) -> NDArray[np.uint8]:

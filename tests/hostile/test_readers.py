@@ -411,28 +411,26 @@ def test_definitions_in_a_bag_are_not_used(tmp_path: Path):
     assert len(list(open_source(str(file)))) == 1
 
 
-def test_frames_of_a_video_are_counted_before_they_are_decoded(tmp_path: Path):
+def write_video(path: Path, *files: bytes) -> str:
     import av
 
-    with av.open(str(tmp_path / "v.avi"), "w") as container:
-        stream = container.add_stream("png", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 16384, 8192, "monob"
-        for number in range(2):
-            packet = av.Packet(png(16384, 8192, 1, 0))
-            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 5)
-            container.mux(packet)
-    with pytest.raises(DataError, match="16384x8192"):
-        open_source(str(tmp_path / "v.avi"))
-    with av.open(str(tmp_path / "w.avi"), "w") as container:
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("png", rate=5)
         stream.width, stream.height, stream.pix_fmt = 8, 8, "rgb24"
-        for number, data in enumerate((png(8, 8), png(16384, 8192, 1, 0), png(8, 8))):
+        for number, data in enumerate(files):
             packet = av.Packet(data)
             packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 5)
             container.mux(packet)
-    source = open_source(str(tmp_path / "w.avi"))
+    return str(path)
+
+
+def test_frames_of_a_video_are_counted_before_they_are_decoded(tmp_path: Path):
+    huge = png(16384, 8192, 1, 0)
+    source = open_source(write_video(tmp_path / "v.avi", png(8, 8), huge, png(8, 8)))
     assert [frame.rgb.shape for frame in source] == [(8, 8, 3)] * 2
-    assert len(source.skipped) == 1
+    assert len(source.skipped) == 1 and f"at most {MAX_SOURCE_PIXELS} pixels" in source.skipped[0].cause
+    with pytest.raises(DataError, match=f"at most {MAX_SOURCE_PIXELS} pixels"):
+        list(open_source(write_video(tmp_path / "w.avi", huge, huge)))
 
 
 @pytest.mark.parametrize(
