@@ -17,14 +17,15 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 MAX_LINE = 4096  # bytes of a line that are passed on: our own messages have fewer
 BURST = 10.0  # lines alike that are passed on at once: a traceback repeats some
 ALIKE_HZ = 1.0  # and then so many a second, as of our own warnings
 KINDS = 1000  # that are told apart; a library has tens
 KIND_BYTES = 64  # of a line by which it is told apart, without its numbers
-WAIT_S = 2.0  # for the last lines at the end
+MAX_UNENDED = 1 << 20  # bytes that are kept of a line whose end has not come
+WAIT_S = 1.0  # for the last lines at the end
 _NUMBERS = re.compile(rb"0x[0-9a-fA-F]+|[0-9]+")
 
 
@@ -47,10 +48,8 @@ def quiet_stderr() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(original, 2)
         os.close(original)
-        try:
+        with suppress(subprocess.TimeoutExpired):  # a child of ours may still have the pipe, and go on to use it
             process.wait(WAIT_S)
-        except subprocess.TimeoutExpired:  # a child of ours still has the pipe, and may go on to use it
-            pass
 
 
 class Throttle:
@@ -94,18 +93,20 @@ def main() -> None:
     """Pass standard input on until its end; a line that does not end is cut, not stored."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    throttle = Throttle(lambda data: os.write(1, data))
-    rest = b""
+    out, rest = open(1, "wb", closefd=False), b""  # noqa: PTH123, SIM115  # a descriptor; it is there to the end
+    throttle = Throttle(out.write)
     while data := os.read(0, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             throttle.line(line)
-        if len(rest) > 1 << 20:
+        if len(rest) > MAX_UNENDED:
             throttle.line(rest)
             rest = b""
+        out.flush()
     if rest:
         throttle.line(rest)
     throttle.end()
+    out.flush()
 
 
 if __name__ == "__main__":
