@@ -74,4 +74,7 @@ def _values(window: Window, totals: Totals, facts: dict[str, str]) -> list[KeyVa
         "latency_ms": f"{window.latency_ms:.1f}",
     }
     counts = {field.name: str(getattr(totals, field.name)) for field in fields(totals)}
-    return [KeyValue(key=key, value=bounded(value, MAX_VALUE)) for key, value in {**rates, **counts, **facts}.items()]
+    return [
+        KeyValue(key=key, value=bounded(value, MAX_VALUE))
+        for key, value in {**rates, **counts, **facts}.items()
+    ]

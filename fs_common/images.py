@@ -63,7 +63,9 @@ def _open_cv_bridge() -> Converter:
         try:
             return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
         except Exception as error:  # CvBridgeError, cv2.error, TypeError, ...: they share no base
-            raise ImageError(f"cv_bridge cannot convert this {message.encoding} image: {shown(str(error))}") from error
+            raise ImageError(
+                f"cv_bridge cannot convert this {message.encoding} image: {shown(str(error))}"
+            ) from error
 
     convert(image_message(Header(), np.zeros((2, 2, 3), np.uint8), "rgb8"))
     return convert

@@ -35,10 +35,14 @@ def quiet_stderr() -> Iterator[None]:
     sys.stderr.flush()
     original = os.dup(2)
     if os.isatty(original):
-        os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")  # ROS would ask the pipe whether it shows colours
+        os.environ.setdefault(
+            "RCUTILS_COLORIZED_OUTPUT", "1"
+        )  # ROS would ask the pipe whether it shows colours
     command = [sys.executable, "-I", "-S", __file__]
     # A session of its own: Ctrl-C is for the node, whose last words are still to come.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=original, stderr=original, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=original, stderr=original, start_new_session=True
+    )
     assert process.stdin is not None
     os.dup2(process.stdin.fileno(), 2)
     process.stdin.close()
@@ -48,7 +52,9 @@ def quiet_stderr() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(original, 2)
         os.close(original)
-        with suppress(subprocess.TimeoutExpired):  # a child of ours may still have the pipe, and go on to use it
+        with suppress(
+            subprocess.TimeoutExpired
+        ):  # a child of ours may still have the pipe, and go on to use it
             process.wait(WAIT_S)
 
 
@@ -63,7 +69,9 @@ class Throttle:
     def __init__(self, write: Callable[[bytes], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._clock = clock
-        self._kinds: OrderedDict[bytes, tuple[float, float, int]] = OrderedDict()  # allowance, when, held back
+        self._kinds: OrderedDict[bytes, tuple[float, float, int]] = (
+            OrderedDict()
+        )  # allowance, when, held back
 
     def line(self, line: bytes) -> None:
         """Take a line without its end."""
@@ -93,7 +101,7 @@ def main() -> None:
     """Pass standard input on until its end; a line that does not end is cut, not stored."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    out, rest = open(1, "wb", closefd=False), b""  # noqa: PTH123, SIM115  # a descriptor; it is there to the end
+    out, rest = open(1, "wb", closefd=False), b""  # noqa: SIM115  # a descriptor; it is there to the end
     throttle = Throttle(out.write)
     while data := os.read(0, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")

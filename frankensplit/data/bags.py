@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +18,12 @@ from frankensplit.errors import DataError, shown
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
-MAX_RECORD_BYTES = 256 * MIB  # a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4
-MAX_OPEN_BYTES = 1024 * MIB  # chunks whose times overlap are in memory together; of a bag in order that is one or two
+MAX_RECORD_BYTES = (
+    256 * MIB
+)  # a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4
+MAX_OPEN_BYTES = (
+    1024 * MIB
+)  # chunks whose times overlap are in memory together; of a bag in order that is one or two
 TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
@@ -40,12 +46,12 @@ def open_reader(path: Path) -> Any:
             _require_plain_tables(file)
     reader = Reader(path)
     reader.open()
-    for storage in getattr(reader.storage, "storages", [reader.storage]):
-        try:
-            _require_few_open(path, getattr(storage, "chunks", []))
-        except DataError:
-            reader.close()
-            raise
+    storages = getattr(reader.storage, "storages", [reader.storage])
+    try:
+        _require_few_open(path, [chunk for one in storages for chunk in getattr(one, "chunks", [])])
+    except DataError:
+        reader.close()
+        raise
     return reader
 
 
@@ -56,8 +62,9 @@ def _storage_files(path: Path) -> list[Path]:
 def _bound_rosbags() -> None:
     """Give ``rosbags`` bounds where it has none: records, decompression, and YAML in strings that is not needed."""
     import apsw
-    from rosbags.rosbag2 import reader, storage_mcap, storage_sqlite3
 
+    names = ("reader", "storage_mcap", "storage_sqlite3")
+    reader, storage_mcap, storage_sqlite3 = (import_module(f"rosbags.rosbag2.{name}") for name in names)
     for module in (reader, storage_mcap):
         module.zstd = _BoundedZstd()
     storage_mcap.lz4_decompress = _lz4
@@ -116,18 +123,13 @@ class _Bounded:
 
 
 def _zstd() -> Any:
-    try:
-        from compression import zstd
-    except ImportError:  # before Python 3.14
-        from backports import zstd
-    return zstd
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def _lz4(data: bytes) -> bytes:
-    from lz4.frame import LZ4FrameDecompressor
-
-    decompressor = LZ4FrameDecompressor()
-    found: bytes = decompressor.decompress(data, max_length=MAX_RECORD_BYTES + 1)
+    found: bytes = (
+        import_module("lz4.frame").LZ4FrameDecompressor().decompress(data, max_length=MAX_RECORD_BYTES + 1)
+    )
     _require_payable("chunk decompresses to", len(found))
     return found
 
@@ -164,7 +166,9 @@ def _require_plain_tables(path: Path) -> None:
     except sqlite3.Error:
         return  # the reader says what is wrong
     if bad:
-        raise DataError(f"rosbag {path} computes {', '.join(map(shown, bad))} when it is read: record it again")
+        raise DataError(
+            f"rosbag {path} computes {', '.join(map(shown, bad))} when it is read: record it again"
+        )
 
 
 def _computed(database: sqlite3.Connection) -> Iterator[str]:
@@ -189,5 +193,6 @@ def _require_few_open(path: Path, chunks: Sequence[Any]) -> None:
         held += size
         if held > MAX_OPEN_BYTES:
             raise DataError(
-                f"rosbag {path} has chunks of the same time with more than {MAX_OPEN_BYTES} bytes: sort it with `mcap sort`"
+                f"rosbag {path} has chunks of the same time with more than {MAX_OPEN_BYTES} bytes: sort it with "
+                "`mcap sort`"
             )

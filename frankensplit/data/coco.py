@@ -58,7 +58,9 @@ class Annotations:
         place = folder / file_name
         allowed = [one.resolve() for one in folders]
         if not any(place.resolve().is_relative_to(one) for one in allowed):
-            raise DataError(f"file_name {shown(file_name)} is a link that leaves the set: copy the picture there")
+            raise DataError(
+                f"file_name {shown(file_name)} is a link that leaves the set: copy the picture there"
+            )
         return place
 
 

@@ -110,7 +110,9 @@ def _normal(name: str) -> str:
 
 
 def _list(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(map(one_line, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(one_line, names[:most])) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 def map_mask(mask: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -69,7 +69,9 @@ class Sample:
         if text is None:
             return None
         if not text.strip().isdigit() or len(text) > MAX_CLASS_DIGITS:
-            raise DataError(f"sample {shown(self.key)}: {CLASS_SUFFIX} is {text[:40]!r}, expected a class index")
+            raise DataError(
+                f"sample {shown(self.key)}: {CLASS_SUFFIX} is {text[:40]!r}, expected a class index"
+            )
         return int(text)
 
 
@@ -188,7 +190,9 @@ def index_shard(path: Path) -> list[Entry]:
     for member in members:
         require_name(member.name, f"shard {path}: member")
         if member.issparse():
-            raise DataError(f"shard {path}: member {shown(member.name)} is sparse: pack it again without --sparse")
+            raise DataError(
+                f"shard {path}: member {shown(member.name)} is sparse: pack it again without --sparse"
+            )
         name = member.linkname if member.islnk() else member.name
         match = _MEMBER.fullmatch(member.name)
         if match and name in offsets:

@@ -387,7 +387,10 @@ class ClassFolders(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
         path, label = self.samples[index]
-        rgb, name = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path)), str(Path(self.names[index]).with_suffix(""))
+        rgb, name = (
+            decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path)),
+            str(Path(self.names[index]).with_suffix("")),
+        )
         return SourceFrame(rgb, None, _index_ns(index, self.fps), name, label)
 
     def labels(self) -> dict[str, Any]:

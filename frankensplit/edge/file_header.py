@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what a JPEG, PNG or WebP file declares, before any pixel is allocated, in a time that does not grow with lies."""
+"""Read what a JPEG, PNG or WebP file declares, before any pixel is allocated, in bounded time."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MAX_SIDE = 65535  # a packet carries each side in 16 bits
-# Decoding is paid by the byte of pixels and by the pass, whatever the file's size: 0.2 s for so much of either. A frame
-# of 22 megapixels in 8 bits is always decoded; a larger one only where its file is large too. The emptiest camera frame,
-# a black baseline JPEG, expands 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
+# Decoding takes 0.3 s for so many bytes of pixels, however few the file has. A frame of 22 megapixels in 8 bits is
+# always decoded; a larger one only where its file is large too. The emptiest frame of a camera, a black baseline JPEG,
+# expands 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
 FREE_BYTES = 1 << 26
 MAX_EXPANSION = 256
 MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # of a progressive JPEG, with 10 passes: 26 megapixels, 1.5 s

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,16 @@ import pytest
 from frankensplit.data.labels import read_labels
 from frankensplit.data.sources import Skipped, open_source
 from frankensplit.edge.image import decode_compressed, to_rgb
-from frankensplit.errors import MAX_SHOWN, MAX_TEXT, DataError, FrankensplitError, ImageError, bounded, one_line, shown
+from frankensplit.errors import (
+    MAX_SHOWN,
+    MAX_TEXT,
+    DataError,
+    FrankensplitError,
+    ImageError,
+    bounded,
+    one_line,
+    shown,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = "x" * 1_000_000
@@ -77,7 +85,9 @@ def test_a_picture_with_a_name_that_no_terminal_likes(tmp_path: Path):
 
 def run(code: str, **more) -> subprocess.CompletedProcess[str]:
     """Run a process whose standard error is throttled."""
-    program = f"import os, sys\nfrom fs_common.quiet_stderr import quiet_stderr\nwith quiet_stderr():\n    {code}\n"
+    program = (
+        f"import os, sys\nfrom fs_common.quiet_stderr import quiet_stderr\nwith quiet_stderr():\n    {code}\n"
+    )
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, **more
     )
@@ -91,7 +101,9 @@ def test_lines_that_repeat_are_throttled_and_others_come_through():
     lines = run(code).stderr.splitlines()
     assert 10 <= sum("Corrupt JPEG" in line for line in lines) < 100
     assert "the node says so" in lines
-    assert sum(int(line.split()[0][1:]) for line in lines if "were left out" in line and line[0] == "(") > 10_000
+    assert (
+        sum(int(line.split()[0][1:]) for line in lines if "were left out" in line and line[0] == "(") > 10_000
+    )
 
 
 def test_a_long_line_is_cut_and_one_without_an_end_is_not_kept():
