@@ -154,7 +154,7 @@ def read_profile(path: Path) -> Link:
         raise DataError(f"cannot read link profile {path}: {err}") from err
     except ValidationError as err:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'profile'}: {fault['msg']} (found {shown(fault['input'])})"
+            f"{'.'.join(map(str, fault['loc'])) or 'profile'}: {fault['msg']} (found {shown(fault['input'])})"
             for fault in err.errors()
         )
         raise DataError(

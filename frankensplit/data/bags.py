@@ -63,14 +63,16 @@ def _bound_rosbags() -> None:
     """Give ``rosbags`` bounds where it has none: records, decompression, and YAML in strings that is not needed."""
     import apsw
 
-    names = ("reader", "storage_mcap", "storage_sqlite3")
-    reader, storage_mcap, storage_sqlite3 = (import_module(f"rosbags.rosbag2.{name}") for name in names)
+    modules: list[Any] = [
+        import_module(f"rosbags.rosbag2.{name}") for name in ("reader", "storage_mcap", "storage_sqlite3")
+    ]
+    reader, storage_mcap, _ = modules
     for module in (reader, storage_mcap):
         module.zstd = _BoundedZstd()
     storage_mcap.lz4_decompress = _lz4
     storage_mcap.read_exact = _read_exact
     # Qualities of service are YAML whose merge keys can stand for gigabytes; frames do not need them.
-    for module in (reader, storage_mcap, storage_sqlite3):
+    for module in modules:
         module.parse_qos = _no_qos
     if _limit_length not in apsw.connection_hooks:
         apsw.connection_hooks.append(_limit_length)

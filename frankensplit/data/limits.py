@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MAX_YAML_DEPTH = 64  # recipes have 4, indices of bags 6
 # The parser in Python takes 12 s for 5,000 brackets; the one in C is in every wheel of PyYAML.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_NAME = 1024  # characters of a path below a set
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
 def require_file(path: Path) -> None:
@@ -126,17 +128,13 @@ def require_name(name: str, what: str) -> str:
     Raises:
         DataError: it is absolute, has ``..``, a NUL or another control character, or more than 1024 characters.
     """
-    bad = (
-        "is longer than 1024 characters"
-        if len(name) > MAX_NAME
-        else "is absolute"
-        if name.startswith("/")
-        else "leaves its folder"
-        if ".." in name.split("/")
-        else "has a control character"
-        if any(ord(letter) < 32 for letter in name)
-        else ""
-    )
+    faults = {
+        f"is longer than {MAX_NAME} characters": len(name) > MAX_NAME,
+        "is absolute": name.startswith("/"),
+        "leaves its folder": ".." in name.split("/"),
+        "has a control character": _CONTROL.search(name),
+    }
+    bad = next((fault for fault, found in faults.items() if found), None)
     if bad:
         raise DataError(f"{what} {shown(name)} {bad}: give a plain path below the set")
     return name

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import re
+import struct
 from typing import NamedTuple
 
 from frankensplit.errors import ImageError, shown
 
-# Segments before the size: a file of 64 MiB of metadata has this many. Each costs a step in Python.
+# Segments before the first scan: a file with 64 MiB of metadata has so many. Each costs a step in Python.
 MAX_SEGMENTS = 1024
 # The decoder goes through the whole picture for each, and an empty one takes 33 bytes. Encoders make about 10.
 MAX_SCANS = 100
 # libpng inflates each of them to up to 8 MB, which takes 40 ms; a picture with a profile and some notes has 3.
 MAX_COMPRESSED_NOTES = 16
+# Encoders write the pixels in chunks of 8 KiB or of a row: the largest picture has half of this. 65 ms at most.
+MAX_CHUNKS = 1 << 16
+_CHUNK = struct.Struct(">I4s")  # length of what follows, kind
 _COMPRESSED_NOTES = (b"zTXt", b"iTXt", b"iCCP")
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette becomes colours
 _FILL = re.compile(rb"\xff*")  # any number may stand before a marker: too many for a loop in Python
@@ -23,6 +27,8 @@ _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {
     0xC8,
     0xCC,
 }  # SOF0..15 without DHT, JPG, DAC (ITU-T T.81, B.1)
+_JPEG_SCAN = 0xDA
+_JPEG_SEQUENTIAL = (0xC0, 0xC1)
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 
 
@@ -59,20 +65,30 @@ def declared(data: bytes, file_format: str = "") -> Declared:
 
 
 def _png(data: bytes) -> Declared | None:
-    if data[12:16] != b"IHDR" or len(data) < 33 or b"IEND" not in data:
+    if data[12:16] != b"IHDR" or len(data) < 33:
         return None
-    notes = sum(map(data.count, _COMPRESSED_NOTES))
+    at, notes = 8, 0
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > len(data):
+            return None
+        length, kind = _CHUNK.unpack_from(data, at)
+        if kind == b"IEND":
+            break
+        notes += kind in _COMPRESSED_NOTES
+        at += 12 + length
+    else:
+        raise ImageError(f"PNG has more than {MAX_CHUNKS} chunks, which are not read; save it again")
     if notes > MAX_COMPRESSED_NOTES:
         raise ImageError(
             f"PNG has {notes} compressed notes, at most {MAX_COMPRESSED_NOTES} are read; save it without"
         )
-    depth, kind = data[24], data[25]
-    pixel_bytes = _PNG_CHANNELS.get(kind, 4) * (2 if depth == 16 else 1)
+    depth, colours = data[24], data[25]
+    pixel_bytes = _PNG_CHANNELS.get(colours, 4) * (2 if depth == 16 else 1)
     return Declared(_number(data, 20, 4), _number(data, 16, 4), pixel_bytes)
 
 
 def _jpeg(data: bytes) -> Declared | None:
-    at = 2
+    at, frame = 2, 0
     for _ in range(MAX_SEGMENTS):
         if at + 10 > len(data) or data[at] != 0xFF:
             return None
@@ -80,20 +96,26 @@ def _jpeg(data: bytes) -> Declared | None:
         if at + 10 > len(data):
             return None
         marker = data[at + 1]
+        if marker == _JPEG_SCAN:
+            return _jpeg_frame(data, frame, at) if frame else None
         if marker in _JPEG_SIZES:
-            return _jpeg_frame(data, at)
+            frame = at
         at += 2 if marker in _JPEG_ALONE else 2 + _number(data, at + 2, 2)
-    raise ImageError(f"JPEG has {MAX_SEGMENTS} segments before its size, fewer are read; save it again")
+    raise ImageError(f"JPEG has {MAX_SEGMENTS} segments before its first scan, fewer are read; save it again")
 
 
-def _jpeg_frame(data: bytes, at: int) -> Declared | None:
+def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
+    """Read the frame's header, given where it and the first scan begin."""
+    kind, components = data[frame + 1], data[frame + 9]
+    # A sequential file whose first scan has all colours, as cameras send, is done after it: it is not searched.
+    single = kind in _JPEG_SEQUENTIAL and data[scan + 4] >= components
     # Inside coded data FF is always followed by 00 or a restart, so FF DA begins a scan and the first FF D9 ends all.
-    scans = data.count(b"\xff\xda", at)
+    scans = 1 if single else data.count(b"\xff\xda", scan)
     if scans > MAX_SCANS:
         raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
-    if data.find(b"\xff\xd9", at) < 0:
+    if data.find(b"\xff\xd9", scan) < 0:
         return None
-    return Declared(_number(data, at + 5, 2), _number(data, at + 7, 2), data[at + 9], max(scans, 1))
+    return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
 
 
 def _webp(data: bytes) -> Declared | None:

@@ -91,6 +91,23 @@ def test_pixels_times_scans_are_bounded(no_decoder: None):
         decode_compressed(bytes(progressive) + bytes(MIB))
 
 
+def test_scans_of_separate_colours_are_counted_and_those_after_a_whole_one_are_not():
+    grey = jpeg(64, 64)
+    scan = grey.find(b"\xff\xda")
+    assert (
+        declared(grey[:-2] + grey[scan:-2] * 200 + b"\xff\xd9").passes == 1
+    )  # libjpeg is done after the first
+    three = bytearray(grey)
+    three[three.find(b"\xff\xc0") + 9] = 3
+    with pytest.raises(ImageError, match="201 scans"):
+        declared(bytes(three[:-2]) + grey[scan:-2] * 200 + b"\xff\xd9")
+
+
+def test_chunks_of_a_png_are_counted(no_decoder: None):
+    with pytest.raises(ImageError, match="more than 65536 chunks"):
+        decode_compressed(png(8, 8, extra=chunk(b"tEXt", b"") * 70_000))
+
+
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
 def test_compressed_notes_are_counted(no_decoder: None, kind: bytes):
     with pytest.raises(ImageError, match=f"at most {MAX_COMPRESSED_NOTES} are read"):
