@@ -145,6 +145,7 @@ def _read_exact(bio: BinaryIO, size: int) -> bytes:
 
 
 def _require_payable(what: str, size: int) -> None:
+    """Raise DataError where a record, compressed or not, is larger than any image."""
     if size > MAX_RECORD_BYTES:
         raise DataError(f"{what} {size} bytes or more, at most {MAX_RECORD_BYTES} are read")
 
@@ -188,6 +189,8 @@ def _computed(database: sqlite3.Connection) -> Iterator[str]:
 
 def _require_few_open(path: Path, chunks: Sequence[Any]) -> None:
     """Refuse an index by which too many chunks would be in memory together: each is from its first time to its last."""
+    for one in chunks:
+        _require_payable("chunk declares", one.uncompressed_size)
     changes = [(one.message_start_time, 0, one.uncompressed_size) for one in chunks]
     changes += [(one.message_end_time, 1, -one.uncompressed_size) for one in chunks]
     held = 0

@@ -368,6 +368,11 @@ def test_a_compressed_file_of_a_bag_leaves_half_of_the_disk(tmp_path: Path, monk
         open_source(str(tmp_path / "bag"))
 
 
+def test_a_chunk_that_declares_much_is_refused_at_opening(tmp_path: Path, small_records: None):
+    with pytest.raises(DataError, match=r"chunk declares 2\d{6} bytes or more, at most 1048576"):
+        open_source(str(bag(tmp_path / "bag", "MCAP", bytes(2 * MIB), "STORAGE")))
+
+
 def test_chunks_of_one_time_are_not_all_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = bag(tmp_path / "bag", "MCAP")
     assert len(list(open_source(str(file)))) == 1
