@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,12 +16,10 @@ from frankensplit.errors import DataError, shown
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
-MAX_RECORD_BYTES = (
-    256 * MIB
-)  # a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4
-MAX_OPEN_BYTES = (
-    1024 * MIB
-)  # chunks whose times overlap are in memory together; of a bag in order that is one or two
+# A chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4.
+MAX_RECORD_BYTES = 256 * MIB
+# Chunks whose times overlap are in memory together: of a bag in order, one or two.
+MAX_OPEN_BYTES = 1024 * MIB
 TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
@@ -40,10 +36,9 @@ def open_reader(path: Path) -> Any:
     _bound_rosbags()
     if path.is_dir():
         read_yaml(path / BAG_INDEX)
-    for file in _storage_files(path):
-        require_file(file)
-        if file.suffix == ".db3":
-            _require_plain_tables(file)
+    for file in path.iterdir() if path.is_dir() else [path]:
+        if not file.is_dir():
+            require_file(file)
     reader = Reader(path)
     reader.open()
     storages = getattr(reader.storage, "storages", [reader.storage])
@@ -53,10 +48,6 @@ def open_reader(path: Path) -> Any:
         reader.close()
         raise
     return reader
-
-
-def _storage_files(path: Path) -> list[Path]:
-    return [one for one in path.iterdir() if one.suffix in BAG_FILES] if path.is_dir() else [path]
 
 
 def _bound_rosbags() -> None:
@@ -74,8 +65,8 @@ def _bound_rosbags() -> None:
     # Qualities of service are YAML whose merge keys can stand for gigabytes; frames do not need them.
     for module in modules:
         module.parse_qos = _no_qos
-    if _limit_length not in apsw.connection_hooks:
-        apsw.connection_hooks.append(_limit_length)
+    if _bound_database not in apsw.connection_hooks:
+        apsw.connection_hooks.append(_bound_database)
 
 
 class _BoundedZstd:
@@ -154,35 +145,27 @@ def _no_qos(_: object) -> list[Any]:
     return []
 
 
-def _limit_length(connection: Any) -> None:
-    """Bound what one value of a db3 may have, computed ones too."""
+def _bound_database(connection: Any) -> None:
+    """Bound values, and refuse those that are computed: to query them is to run a program, perhaps an endless one."""
     import apsw
 
     connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_RECORD_BYTES)
-
-
-def _require_plain_tables(path: Path) -> None:
-    """Refuse views and computed columns: a query of them is a program, which may be endless."""
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            bad = list(_computed(database))
-    except sqlite3.Error:
-        return  # the reader says what is wrong
+    bad = list(_computed(connection))
     if bad:
         raise DataError(
-            f"rosbag {path} computes {', '.join(map(shown, bad))} when it is read: record it again"
+            f"its database computes {', '.join(map(shown, bad))} when it is read: record it again"
         )
 
 
-def _computed(database: sqlite3.Connection) -> Iterator[str]:
+def _computed(connection: Any) -> Iterator[str]:
     marks = ", ".join("?" * len(TABLES))
-    for name, kind, sql in database.execute(
+    for name, kind, sql in connection.execute(
         f"SELECT name, type, substr(sql, 1, 40) FROM sqlite_master WHERE lower(name) IN ({marks})", TABLES
     ).fetchall():
-        if kind not in ("table", "index") or "VIRTUAL" in str(sql).upper():
+        if kind != "table" or "VIRTUAL" in str(sql).upper():
             yield str(name)
     for table in TABLES:
-        for column in database.execute(f"PRAGMA table_xinfo({table})").fetchall():
+        for column in connection.execute(f"PRAGMA table_xinfo({table})").fetchall():
             if column[6] in GENERATED:
                 yield f"{table}.{column[1]}"
 

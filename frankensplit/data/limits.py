@@ -39,9 +39,12 @@ def require_file(path: Path) -> None:
         DataError: there is no such file, or it is a pipe, socket, device or folder.
     """
     try:
-        mode = path.stat().st_mode
+        _require_regular(path, path.stat().st_mode)
     except (OSError, ValueError) as err:
         raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err
+
+
+def _require_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise DataError(f"{shown(str(path))} is not a regular file (mode {stat.filemode(mode)}): give a file")
 
@@ -56,14 +59,10 @@ def read_file(path: Path, limit: int) -> bytes:
         # Without waiting: a pipe without a writer would block here for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise DataError(
-                    f"{shown(str(path))} is not a regular file (mode {stat.filemode(mode)}): give a file"
-                )
-            size = os.fstat(descriptor).st_size
-            if size > limit:
-                raise DataError(f"{shown(str(path))} has {size} bytes, at most {limit} are read")
+            status = os.fstat(descriptor)
+            _require_regular(path, status.st_mode)
+            if status.st_size > limit:
+                raise DataError(f"{shown(str(path))} has {status.st_size} bytes, at most {limit} are read")
             return file.read(limit)
     except (OSError, ValueError) as err:
         raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err

@@ -395,8 +395,9 @@ def test_a_bag_that_is_a_program_is_refused(tmp_path: Path, change: str):
     database = sqlite3.connect(file)
     database.executescript(change)
     database.close()
-    with pytest.raises(DataError, match="computes"):
-        open_source(str(file))
+    for path in (file, file.parent):
+        with pytest.raises(DataError, match="computes"):
+            open_source(str(path))
 
 
 def test_the_index_of_a_bag_is_bounded(tmp_path: Path):
@@ -405,6 +406,15 @@ def test_the_index_of_a_bag_is_bounded(tmp_path: Path):
     index.write_text(f"{LAUGHS}rosbag2_bagfile_information: *i\n")
     with pytest.raises(DataError, match="more than 200000 values"):
         open_source(str(tmp_path / "bag"))
+
+
+def test_a_pipe_in_a_bag_is_refused(tmp_path: Path):
+    file = bag(tmp_path / "bag", "SQLITE3")
+    index = file.parent / "metadata.yaml"
+    os.mkfifo(file.parent / "x.bin")
+    index.write_text(index.read_text().replace(file.name, "x.bin"))
+    with pytest.raises(DataError, match="regular file"):
+        open_source(str(file.parent))
 
 
 def test_definitions_in_a_bag_are_not_used(tmp_path: Path):
