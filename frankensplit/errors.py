@@ -8,11 +8,11 @@ MAX_TEXT = 4000  # characters of a whole message: a dozen lines of a log, and no
 
 
 def shown(value: object, limit: int = MAX_SHOWN) -> str:
-    """Return what came from outside as it may stand in a message: on one line, in quotes, without escapes, cut.
+    """Return what came from outside as it may stand in a message: as ``repr``, but on one line, visible and cut.
 
     The end of a long value is kept as well as its beginning, and how much is between them is said.
     """
-    return f"'{one_line(value if isinstance(value, str) else repr(value), limit)}'"
+    return f"'{one_line(value, limit)}'" if isinstance(value, str) else one_line(repr(value), limit)
 
 
 def one_line(text: str, limit: int = MAX_SHOWN) -> str:

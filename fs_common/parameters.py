@@ -10,7 +10,7 @@ from typing import Any, Union
 
 import yaml
 
-from frankensplit.errors import one_line, shown
+from frankensplit.errors import shown
 
 Value = Union[bool, int, float, str, "tuple[str, ...]"]
 
@@ -32,9 +32,9 @@ class Spec:
     def problem(self, value: Value) -> str | None:
         """Say what is wrong with a value of the right type, or None."""
         if self.choices and value not in self.choices:
-            return f"{self.name} is {one_line(repr(value))}: choose one of {', '.join(self.choices)}"
+            return f"{self.name} is {shown(value)}: choose one of {', '.join(self.choices)}"
         if self.limits and not self.limits[0] <= value <= self.limits[1]:  # type: ignore[operator]
-            return f"{self.name} is {one_line(repr(value))}: choose {self.limits[0]:g} to {self.limits[1]:g}"
+            return f"{self.name} is {shown(value)}: choose {self.limits[0]:g} to {self.limits[1]:g}"
         return None
 
     def parse(self, text: str) -> Value:

@@ -31,7 +31,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u202eabc\ud800\0"
 
 
 def test_a_value_is_cut_and_cannot_move_the_cursor():
-    assert shown("32FC1") == "'32FC1'" and shown(["a", 1]) == "'['a', 1]'"
+    assert shown("32FC1") == "'32FC1'" and shown(["a", 1]) == "['a', 1]" and shown(0) == "0"
     text = shown(LONG + "end")
     assert len(text) < 2 * MAX_SHOWN and f"{1_000_003 - MAX_SHOWN} characters more" in text and "end'" in text
     for made in (shown(EVIL), one_line(EVIL), bounded(EVIL)):
