@@ -10,10 +10,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from frankensplit.errors import bounded
 from fs_common.meter import Totals, Window
 from fs_common.stream import Stream
 
 PERIOD_S = 1.0
+MAX_MESSAGE, MAX_VALUE = 1000, 200  # characters: what a table of a monitor can show, once a second for ever
 
 
 def judge(window: Window, wanted: bool, silence: str, last_cause: str) -> tuple[bytes, str]:
@@ -59,7 +61,7 @@ class Diagnostics:
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {stream.name}",
-            message=message,
+            message=bounded(message, MAX_MESSAGE),
             hardware_id=self._hardware_id,
             values=_values(window, stream.meter.totals(), stream.facts()),
         )
@@ -72,4 +74,7 @@ def _values(window: Window, totals: Totals, facts: dict[str, str]) -> list[KeyVa
         "latency_ms": f"{window.latency_ms:.1f}",
     }
     counts = {field.name: str(getattr(totals, field.name)) for field in fields(totals)}
-    return [KeyValue(key=key, value=value) for key, value in {**rates, **counts, **facts}.items()]
+    return [
+        KeyValue(key=key, value=bounded(value, MAX_VALUE))
+        for key, value in {**rates, **counts, **facts}.items()
+    ]

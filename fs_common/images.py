@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from frankensplit.edge.image import decode_compressed, message_to_rgb
-from frankensplit.errors import ImageError, RuntimeUnavailable
+from frankensplit.errors import ImageError, RuntimeUnavailable, shown
 
 AnyImage = Image | CompressedImage
 Converter = Callable[[Image], "NDArray[np.uint8]"]
@@ -63,7 +63,9 @@ def _open_cv_bridge() -> Converter:
         try:
             return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
         except Exception as error:  # CvBridgeError, cv2.error, TypeError, ...: they share no base
-            raise ImageError(f"cv_bridge cannot convert this {message.encoding} image: {error}") from error
+            raise ImageError(
+                f"cv_bridge cannot convert this {message.encoding} image: {shown(str(error))}"
+            ) from error
 
     convert(image_message(Header(), np.zeros((2, 2, 3), np.uint8), "rgb8"))
     return convert

@@ -10,6 +10,8 @@ from typing import Any, Union
 
 import yaml
 
+from frankensplit.errors import shown
+
 Value = Union[bool, int, float, str, "tuple[str, ...]"]
 
 COMMENT = "    # "
@@ -30,9 +32,9 @@ class Spec:
     def problem(self, value: Value) -> str | None:
         """Say what is wrong with a value of the right type, or None."""
         if self.choices and value not in self.choices:
-            return f"{self.name} is {value!r}: choose one of {', '.join(self.choices)}"
+            return f"{self.name} is {shown(value)}: choose one of {', '.join(self.choices)}"
         if self.limits and not self.limits[0] <= value <= self.limits[1]:  # type: ignore[operator]
-            return f"{self.name} is {value!r}: choose {self.limits[0]:g} to {self.limits[1]:g}"
+            return f"{self.name} is {shown(value)}: choose {self.limits[0]:g} to {self.limits[1]:g}"
         return None
 
     def parse(self, text: str) -> Value:
@@ -43,7 +45,7 @@ class Spec:
         """
         value = text if isinstance(self.default, str) else _typed(yaml.safe_load(text), self.default)
         if value is None:
-            raise ValueError(f"{self.name} is {text!r}: give a {_type_name(self.default)}")
+            raise ValueError(f"{self.name} is {shown(text)}: give a {_type_name(self.default)}")
         problem = self.problem(value)
         if problem:
             raise ValueError(problem)

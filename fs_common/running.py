@@ -16,12 +16,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from fs_common.ending import LEAVE_S, Ending, take_signals
+from fs_common.quiet_stderr import quiet_stderr
 
 RCLError = rclpy_implementation.RCLError
 RESULTS_S = 50.0  # for nodes that write results at their end; who started them waits a minute
 HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 
+@quiet_stderr()
 def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = LEAVE_S) -> int:
     """Make a node without arguments and spin it; return 0 after a signal or shutdown, 2 when it cannot start as asked.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, bounded
 from fs_common.complaints import Complaints
 from fs_common.lazy_input import LazyInput
 from fs_common.meter import Meter
@@ -56,9 +56,9 @@ class Stream:
             if not self._node.context.ok():
                 self.meter.add(unheard=1)  # publishing after a shutdown raises
                 return
-            self.last_cause = repr(error)
+            self.last_cause = bounded(repr(error))
             self.meter.add(failed=1)
-            self._failures.add(traceback.format_exc())
+            self._failures.add(bounded(traceback.format_exc()))
 
     def silence(self, silent_s: float, stale_after_s: float) -> str:
         """Say that an input is missing, given the seconds since a frame came; empty if all is well."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from frankensplit.bundle import CODEC_FORMAT, Bundle, Codec
 from frankensplit.codec.packet import Packet
-from frankensplit.errors import PacketError
+from frankensplit.errors import PacketError, shown
 from frankensplit.geometry import Geometry
 from fs_common.times import elapsed_ms
 from fs_msgs.msg import CompressedLatent, FrameReport
@@ -81,7 +81,7 @@ class LatentFrame(Frame):
     def _packet(self) -> Packet:
         if self._latent.format != CODEC_FORMAT:
             raise PacketError(
-                f"latent has format {self._latent.format!r}, expected {CODEC_FORMAT!r}: update both sides"
+                f"latent has format {shown(self._latent.format)}, expected {CODEC_FORMAT!r}: update both sides"
             )
         return Packet.from_bytes(bytes(self._latent.data))
 

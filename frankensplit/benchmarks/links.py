@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import harmonic_mean
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from frankensplit.errors import DataError
+from frankensplit.data.limits import read_yaml
+from frankensplit.errors import DataError, shown
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -149,12 +149,12 @@ def read_profile(path: Path) -> Link:
         DataError: it cannot be read, or a key is unknown, missing or out of range.
     """
     try:
-        return Profile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).link()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        return Profile.model_validate(read_yaml(path)).link()
+    except DataError as err:
         raise DataError(f"cannot read link profile {path}: {err}") from err
     except ValidationError as err:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'profile'}: {fault['msg']} (found {fault['input']!r})"
+            f"{'.'.join(map(str, fault['loc'])) or 'profile'}: {fault['msg']} (found {shown(fault['input'])})"
             for fault in err.errors()
         )
         raise DataError(

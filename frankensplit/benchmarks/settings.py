@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frankensplit.data.limits import MAX_RESULT_BYTES, read_json
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, RAW
 from frankensplit.evaluation.rivals import Quality, load_rival
@@ -45,10 +45,10 @@ def read_results(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, or is something else.
     """
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path, MAX_RESULT_BYTES)
         if not results["heads"] or not all(head["rows"] for head in results["heads"].values()):
             raise ValueError("no rows")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+    except (DataError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise DataError(
             f"{path} is no result of an evaluation ({type(err).__name__}: {err}); "
             "write one with frankensplit evaluate ... --json"

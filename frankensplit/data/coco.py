@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frankensplit.data.limits import MAX_ANNOTATION_BYTES, read_json, require_name
 from frankensplit.data.truth import Boxes
-from frankensplit.errors import DataError
+from frankensplit.errors import DataError, shown
 
 PATTERNS = ("annotations*.json", "instances_*.json", "_annotations.coco.json")
 FOLDERS = ("annotations", "images")  # where COCO itself keeps them, and where others keep the pictures
@@ -41,16 +41,27 @@ class Annotations:
         """Return where a picture lies: beside the annotations, above them, or in a folder there.
 
         That folder is ``images``, or is named after the split as COCO's own are: ``instances_val2017.json`` is about
-        ``val2017/``.
+        ``val2017/``. It may be a link to where the pictures are; the names in the file never lead out of it.
+
+        Raises:
+            DataError: the name is absolute, has ``..``, or is a link to elsewhere.
         """
+        require_name(file_name, "file_name")
         split = self.path.stem.partition("_")[2]
         roots = (
             (self.path.parent, self.path.parent.parent)
             if self.path.parent.name in FOLDERS
             else (self.path.parent,)
         )
-        places = [root / inner / file_name for root in roots for inner in ("", "images", split)]
-        return next((place for place in places if place.is_file()), places[0])
+        folders = [root / inner for root in roots for inner in ("", "images", split)]
+        folder = next((one for one in folders if (one / file_name).is_file()), folders[0])
+        place = folder / file_name
+        allowed = [one.resolve() for one in folders]
+        if not any(place.resolve().is_relative_to(one) for one in allowed):
+            raise DataError(
+                f"file_name {shown(file_name)} is a link that leaves the set: copy the picture there"
+            )
+        return place
 
 
 def find_annotations(folder: Path) -> list[Path]:
@@ -73,17 +84,14 @@ def read_annotations(path: Path) -> Annotations:
             _add(path, one, classes, boxes)
         pictures = [_picture(one, boxes[int(one["id"])]) for one in content["images"]]
         return Annotations(path, [str(one["name"]) for one in categories], pictures)
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as err:
         raise DataError(
-            f"{path} is not of COCO's detection format ({type(err).__name__}: {err}): see cocodataset.org"
+            f"{path} is not of COCO's detection format ({type(err).__name__}: {shown(str(err))}): see cocodataset.org"
         ) from err
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise DataError(f"cannot read {path}: {err}") from err
+    content = read_json(path, MAX_ANNOTATION_BYTES)
     if not isinstance(content, dict) or any(not isinstance(content.get(key), list) for key in NEEDED):
         raise DataError(f"{path} is not of COCO's detection format: expected lists {', '.join(NEEDED)}")
     return content
@@ -98,7 +106,7 @@ def _add(
     image, category = int(one["image_id"]), int(one["category_id"])
     if image not in boxes or category not in classes:
         raise DataError(
-            f"{path}: annotation {one.get('id')} is of picture {image} and category {category}, not listed"
+            f"{path}: annotation {shown(one.get('id'))} is of picture {image} and category {category}, not listed"
         )
     x, y, width, height = (float(value) for value in one["bbox"])
     if not all(math.isfinite(value) for value in (x, y, width, height)):

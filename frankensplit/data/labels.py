@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.errors import DataError
+from frankensplit.data.limits import MAX_LABELS_BYTES, read_json
+from frankensplit.errors import DataError, one_line, shown
 
 LABELS_FILE = "labels.json"
 UNLABELLED = 255  # by common usage
@@ -28,10 +28,7 @@ def read_labels(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, no JSON, or a key is missing or of the wrong type.
     """
-    try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise DataError(f"cannot read {path}: {err}") from err
+    labels = read_json(path, MAX_LABELS_BYTES)
     if not isinstance(labels, dict):
         raise DataError(f"{path}: expected a JSON object with class_names, found {type(labels).__name__}")
     names = labels.get("class_names")
@@ -51,8 +48,7 @@ def read_labels(path: Path) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    text = "missing" if value is None else repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+    return "missing" if value is None else shown(value)
 
 
 def mask_table(
@@ -114,7 +110,9 @@ def _normal(name: str) -> str:
 
 
 def _list(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(one_line, names[:most])) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 def map_mask(mask: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:

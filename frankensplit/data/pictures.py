@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.edge.file_header import declared_size
-from frankensplit.edge.image import to_rgb
+from frankensplit.data.picture_header import picture_size
+from frankensplit.edge.image import check_pixels, to_rgb
 from frankensplit.errors import DataError, ImageError
 
 PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm")
@@ -88,15 +88,32 @@ def _png_kind(data: bytes) -> tuple[int, int]:
 
 
 def _decode(data: bytes, name: str, flags: int) -> NDArray[Any]:
+    _require_payable(data, name)
     try:
-        if data[:2] == b"\xff\xd8" or data.startswith(_PNG) or data[8:12] == b"WEBP":
-            declared_size(data)  # sees a file that was cut off, of which OpenCV may give the first part
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except (cv2.error, ImageError):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
         pixels = None
     if pixels is None:
-        raise DataError(f"{name} is damaged or no picture ({len(data)} bytes)")
+        raise _damaged(data, name)
     return pixels
+
+
+def _require_payable(data: bytes, name: str) -> None:
+    """Read the size before anything is decoded; sees as well a file that was cut off, which OpenCV may half decode."""
+    try:
+        size = picture_size(data)
+    except ImageError as err:
+        raise _damaged(data, name, f": {err}") from err
+    if size is None:
+        raise _damaged(data, name)
+    try:
+        check_pixels(name, *size)
+    except ImageError as err:
+        raise DataError(str(err)) from err
+
+
+def _damaged(data: bytes, name: str, cause: str = "") -> DataError:
+    return DataError(f"{name} is damaged or no picture ({len(data)} bytes){cause}")
 
 
 def _palette_mask(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -105,9 +122,10 @@ def _palette_mask(data: bytes, name: str) -> NDArray[np.uint8]:
         from PIL import Image
     except ImportError as err:
         raise DataError(f"{name} has a palette: `pip install pillow` to read it, or save it as grey") from err
+    _require_payable(data, name)
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return np.array(picture, np.uint8)
     # Pillow fails in many ways on damaged files: OSError, SyntaxError, ValueError, EOFError, zlib's own.
     except Exception as err:
-        raise DataError(f"{name} is damaged or no picture ({len(data)} bytes)") from err
+        raise _damaged(data, name) from err

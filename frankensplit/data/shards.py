@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tarfile
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.limits import MAX_PICTURE_BYTES, require_file, require_name
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
-from frankensplit.errors import DataError
+from frankensplit.errors import DataError, shown
 
 CLASS_SUFFIX = "cls"
+MAX_CLASS_DIGITS = 18  # fits into 64 bits
+MAX_MEMBERS = 1 << 20  # of one shard, 1 kB of memory each; tools for such shards put some 10,000 into one
 _READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
 _MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./][^./]*)\.([^/]+)")  # no dot files, as the ._ copies of macOS
 
@@ -40,9 +44,9 @@ class Sample:
         """
         for suffix in PICTURE_SUFFIXES:
             if suffix in self.members:
-                return decode_picture(self.members[suffix], f"sample {self.key!r}: {suffix}")
+                return decode_picture(self.members[suffix], f"sample {shown(self.key)}: {suffix}")
         raise DataError(
-            f"sample {self.key!r} has no image: members are {sorted(self.members)}, "
+            f"sample {shown(self.key)} has no image: members are {sorted(self.members)}, "
             f"an image is one of {', '.join(PICTURE_SUFFIXES)}"
         )
 
@@ -53,7 +57,7 @@ class Sample:
             DataError: it is damaged, or no mask.
         """
         data = self.members.get(MASK_SUFFIX)
-        return None if data is None else decode_mask(data, f"sample {self.key!r}: {MASK_SUFFIX}")
+        return None if data is None else decode_mask(data, f"sample {shown(self.key)}: {MASK_SUFFIX}")
 
     def label(self) -> int | None:
         """Return the class index of a classification sample, or None.
@@ -64,8 +68,10 @@ class Sample:
         text = self.members.get(CLASS_SUFFIX)
         if text is None:
             return None
-        if not text.strip().isdigit():
-            raise DataError(f"sample {self.key!r}: {CLASS_SUFFIX} is {text[:40]!r}, expected a class index")
+        if not text.strip().isdigit() or len(text) > MAX_CLASS_DIGITS:
+            raise DataError(
+                f"sample {shown(self.key)}: {CLASS_SUFFIX} is {text[:40]!r}, expected a class index"
+            )
         return int(text)
 
 
@@ -85,9 +91,14 @@ class Entry:
         """Read the members.
 
         Raises:
-            DataError: the shard cannot be read any more.
+            DataError: the shard cannot be read any more, or a member is too large.
         """
         members = {}
+        for suffix, (_, size) in self.places.items():
+            if size > MAX_PICTURE_BYTES:
+                raise DataError(
+                    f"sample {shown(self.key)}: {suffix} has {size} bytes, at most {MAX_PICTURE_BYTES} are read"
+                )
         try:
             with self.shard.open("rb") as file:
                 for suffix, (offset, size) in self.places.items():
@@ -159,17 +170,29 @@ def index_shard(path: Path) -> list[Entry]:
     Samples that have neither picture nor mask nor class, such as a README, are left out.
 
     Raises:
-        DataError: the file is no plain tar, or ends early.
+        DataError: the file is no plain tar, ends early, has more than a million members, a sparse one (of which a few
+            bytes stand for any number), or one whose name leads out of it or has control characters.
     """
+    require_file(path)
     places: dict[str, dict[str, tuple[int, int]]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
-            members = tar.getmembers()
+            members = list(itertools.islice(tar, MAX_MEMBERS + 1))
+            if len(members) > MAX_MEMBERS:
+                raise DataError(f"shard {path} has more than {MAX_MEMBERS} members: split it")
             _require_end(tar)
             offsets = {member.name: (member.offset_data, member.size) for member in members if member.isreg()}
-    except (OSError, tarfile.TarError) as err:
-        raise DataError(f"cannot read shard {path}: {err}; copy it again, plain and not compressed") from err
+    # A number that is none, or is out of range, fails in Python's own words.
+    except (OSError, tarfile.TarError, ValueError, OverflowError, MemoryError) as err:
+        raise DataError(
+            f"cannot read shard {path}: {shown(str(err))}; copy it again, plain and not compressed"
+        ) from err
     for member in members:
+        require_name(member.name, f"shard {path}: member")
+        if member.issparse():
+            raise DataError(
+                f"shard {path}: member {shown(member.name)} is sparse: pack it again without --sparse"
+            )
         name = member.linkname if member.islnk() else member.name
         match = _MEMBER.fullmatch(member.name)
         if match and name in offsets:

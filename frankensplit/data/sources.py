@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,22 +16,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.bundle import MAX_SOURCE_PIXELS
+from frankensplit.data.bags import BAG_FILES, BAG_INDEX, open_reader
 from frankensplit.data.coco import find_annotations, read_annotations
 from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.limits import MAX_PICTURE_BYTES, read_file, require_file
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.edge.image import decode_compressed, message_to_rgb
-from frankensplit.errors import DataError
+from frankensplit.errors import DataError, one_line, shown
 from frankensplit.places import DATA_ROOT
 
-BAG_FILES = (".db3", ".mcap")
-BAG_INDEX = "metadata.yaml"
 IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
 DEFAULT_FPS = 15.0
 STREET = "street"
 STREET_FRAMES = 200
+MAX_CAUSE = 500  # characters of what a library says is wrong
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,15 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A frame that could not be read, and why."""
+    """A frame that could not be read, and why; both may be shown as they are."""
 
     name: str
     cause: str
+
+    def __post_init__(self) -> None:
+        """Bound what files and libraries say."""
+        object.__setattr__(self, "name", one_line(self.name, MAX_CAUSE))
+        object.__setattr__(self, "cause", one_line(self.cause, MAX_CAUSE))
 
 
 class Source(ABC):
@@ -191,6 +199,7 @@ def _choices(folder: str, splits: Sequence[str]) -> str:
 
 
 def _open_file(path: Path, fps: float, topic: str | None) -> Source:
+    require_file(path)
     if path.suffix in BAG_FILES:
         return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
     if path.suffix.lower() == ".json":
@@ -316,8 +325,8 @@ class FolderSource(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one picture, and its mask where it has one."""
         path, mask_path = self.paths[index], self.masks[index]
-        rgb = decode_picture(_bytes(path), str(path))
-        mask = decode_mask(_bytes(mask_path), str(mask_path)) if mask_path else None
+        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
+        mask = decode_mask(read_file(mask_path, MAX_PICTURE_BYTES), str(mask_path)) if mask_path else None
         return _paired(SourceFrame(rgb, mask, _index_ns(index, self.fps), path.stem))
 
     def labels(self) -> dict[str, Any] | None:
@@ -345,13 +354,6 @@ def _unused(masks: Sequence[bool]) -> list[str]:
     if masks[0] or not any(masks):
         return []
     return [f"{sum(masks)} of {len(masks)} frames have a mask, but the first has none: no mask is used"]
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise DataError(f"cannot read {path}: {err.strerror}") from err
 
 
 def _paired(frame: SourceFrame) -> SourceFrame:
@@ -385,7 +387,10 @@ class ClassFolders(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
         path, label = self.samples[index]
-        rgb, name = decode_picture(_bytes(path), str(path)), str(Path(self.names[index]).with_suffix(""))
+        rgb, name = (
+            decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path)),
+            str(Path(self.names[index]).with_suffix("")),
+        )
         return SourceFrame(rgb, None, _index_ns(index, self.fps), name, label)
 
     def labels(self) -> dict[str, Any]:
@@ -414,12 +419,12 @@ class CocoSource(ListedSource):
         if not self.annotations.pictures:
             raise DataError(f"{path} lists no pictures")
         super().__init__([picture.file_name for picture in self.annotations.pictures], fps)
-        self.paths = [self.annotations.picture_path(name) for name in self.names]
 
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
-        path, picture = self.paths[index], self.annotations.pictures[index]
-        rgb = decode_picture(_bytes(path), str(path))
+        picture = self.annotations.pictures[index]
+        path = self.annotations.picture_path(picture.file_name)
+        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
         if rgb.shape[:2] != picture.boxes.frame:
             (height, width), (rows, columns) = rgb.shape[:2], picture.boxes.frame
             raise DataError(
@@ -434,7 +439,14 @@ class CocoSource(ListedSource):
 
     def files(self) -> Sequence[Path]:
         """Return the annotations and the pictures that are there."""
-        return [self.annotations.path, *(path for path in self.paths if path.is_file())]
+        return [self.annotations.path, *filter(None, map(self._existing, self.names))]
+
+    def _existing(self, name: str) -> Path | None:
+        try:
+            path = self.annotations.picture_path(name)
+        except DataError:  # said when it is loaded
+            return None
+        return path if path.is_file() else None
 
 
 class ShardSource(ListedSource):
@@ -491,10 +503,15 @@ class VideoSource(Source):
     def _open(self) -> Any:
         import av
 
+        bound = {"max_pixels": str(MAX_SOURCE_PIXELS)}
         try:
-            return av.open(str(self.path))
-        except (av.error.FFmpegError, OSError) as err:
+            # A playlist would name other files and addresses: it may open files here at most.
+            container = av.open(str(self.path), options={"protocol_whitelist": "file", **bound})
+        except (av.error.FFmpegError, OSError, ValueError) as err:
             raise DataError(f"cannot open {self.path} as a video: {err}") from err
+        for stream in container.streams.video:
+            stream.codec_context.options = bound
+        return container
 
     def _decoded(self) -> Iterator[Any]:
         """Yield FFmpeg's frames, and a Skipped for each packet that it cannot decode."""
@@ -507,7 +524,9 @@ class VideoSource(Source):
                     packet = next(packets, None)
                     frames = packet.decode() if packet is not None else []
                 except av.error.FFmpegError as err:
-                    yield Skipped(f"{self.path.name} packet {number}", str(err))
+                    # FFmpeg does not say more than this of a frame that is too large.
+                    hint = f"; frames have at most {MAX_SOURCE_PIXELS} pixels" * (err.errno == errno.EINVAL)
+                    yield Skipped(f"{self.path.name} packet {number}", f"{err}{hint}")
                     continue
                 if packet is None:
                     return
@@ -588,38 +607,43 @@ class BagSource(Source):
             self.rate_hz = (count - 1) / seconds if count > 1 and seconds > 0 else None
 
     def _open(self) -> Any:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-
         try:
-            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            reader.open()
+            return open_reader(self.path)
+        except DataError as err:
+            raise DataError(f"cannot open rosbag {self.path}: {err}") from err
         # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
         except Exception as err:
-            raise DataError(f"cannot open rosbag {self.path}: {err}; try `ros2 bag reindex`") from err
-        return reader
+            raise DataError(f"cannot open rosbag {self.path}: {_words(err)}; try `ros2 bag reindex`") from err
 
     def _messages(self, reader: Any) -> Iterator[Any]:
         chosen = [one for one in reader.connections if one.topic == self.topic and one.msgtype in self.TYPES]
         try:
             yield from reader.messages(chosen)
-        except DataError:
-            raise
+        except DataError as err:
+            raise DataError(f"rosbag {self.path}: {err}") from err
         except Exception as err:  # as above
-            raise DataError(f"rosbag {self.path} is damaged: {err}; try `ros2 bag reindex`") from err
+            raise DataError(f"rosbag {self.path} is damaged: {_words(err)}; try `ros2 bag reindex`") from err
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
-        """Yield each image that can be understood; messages before ``start`` are passed over unread."""
+        """Yield each image that can be understood; messages before ``start`` are passed over unread.
+
+        Messages are read by ROS's own definitions of images: those in the bag are a stranger's, and may say that two
+        bytes are a billion empty structures.
+        """
+        from rosbags.typesys import Stores, get_typestore
+
+        store = get_typestore(Stores.ROS2_HUMBLE)
+        topic = one_line(self.topic.strip("/").replace("/", "_"))
         with closing(self._open()) as reader:
             messages = enumerate(itertools.islice(self._messages(reader), stop))
             for number, (connection, recorded_ns, data) in itertools.islice(messages, start, None):
-                name = f"{self.topic.strip('/').replace('/', '_')}_{number:06d}"
+                name = f"{topic}_{number:06d}"
                 try:
-                    message = reader.deserialize(data, connection.msgtype)
+                    message = store.deserialize_cdr(data, connection.msgtype)
                     rgb = _image_to_rgb(message)
                 # The bytes of a damaged message can be anything: rosbags, numpy and struct fail as they like.
                 except Exception as err:
-                    yield Skipped(name, str(err) or type(err).__name__)
+                    yield Skipped(name, _words(err))
                     continue
                 yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name)
 
@@ -642,15 +666,23 @@ class BagSource(Source):
         )
 
 
+def _words(err: Exception) -> str:
+    return one_line(str(err) or type(err).__name__, MAX_CAUSE)
+
+
 def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
     if not images:
         raise DataError(f"rosbag {bag} has no topic of {' or '.join(BagSource.TYPES)}")
     if topic is None and len(images) > 1:
-        raise DataError(f"rosbag {bag} has several image topics, name one: {', '.join(images)}")
+        raise DataError(f"rosbag {bag} has several image topics, name one: {_listed(images)}")
     chosen = topic or images[0]
     if chosen not in images:
-        raise DataError(f"rosbag {bag} has no image topic {chosen!r}: there are {', '.join(images)}")
+        raise DataError(f"rosbag {bag} has no image topic {shown(chosen)}: there are {_listed(images)}")
     return chosen
+
+
+def _listed(topics: Sequence[str]) -> str:
+    return ", ".join(map(one_line, topics))
 
 
 def _image_to_rgb(message: Any) -> NDArray[np.uint8]:

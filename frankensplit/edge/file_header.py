@@ -1,77 +1,142 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the size that a JPEG, PNG or WebP file declares, before any pixel is allocated."""
+"""Read what a JPEG, PNG or WebP file declares, before any pixel is allocated, in bounded time."""
 
 from __future__ import annotations
 
-from frankensplit.errors import ImageError
+import re
+import struct
+from typing import NamedTuple
+
+from frankensplit.errors import ImageError, shown
+
+# Segments before the first scan: a file with 64 MiB of metadata has so many. Each costs a step in Python.
+MAX_SEGMENTS = 1024
+# The decoder goes through the whole picture for each, and an empty one takes 33 bytes. Encoders make about 10.
+MAX_SCANS = 100
+# libpng inflates each of them to up to 8 MB, which takes 40 ms; a picture with a profile and some notes has 3.
+MAX_COMPRESSED_NOTES = 16
+# Encoders write the pixels in chunks of 8 KiB or of a row: the largest picture has half of this. 65 ms at most.
+MAX_CHUNKS = 1 << 16
+_CHUNK = struct.Struct(">I4s")  # length of what follows, kind
+_COMPRESSED_NOTES = (b"zTXt", b"iTXt", b"iCCP")
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette becomes colours
+_FILL = re.compile(rb"\xff*")  # any number may stand before a marker: too many for a loop in Python
 
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {
     0xC4,
     0xC8,
     0xCC,
 }  # SOF0..15 without DHT, JPG, DAC (ITU-T T.81, B.1)
+_JPEG_SCAN = 0xDA
+_JPEG_SEQUENTIAL = (0xC0, 0xC1)
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 
 
-def declared_size(data: bytes, file_format: str = "") -> tuple[int, int]:
-    """Return height and width in pixels from the header of a file.
+class Declared(NamedTuple):
+    """What a file's header says: height and width, bytes of a decoded pixel, and passes over the whole picture."""
+
+    height: int
+    width: int
+    pixel_bytes: int = 3
+    passes: int = 1
+
+
+def declared(data: bytes, file_format: str = "") -> Declared:
+    """Return what the header of a file says.
 
     Raises:
-        ImageError: no JPEG, PNG or WebP, or its header or end is missing; the text names ``file_format``.
+        ImageError: no JPEG, PNG or WebP, its header or end is missing, or it has more segments, scans or compressed
+            notes than any encoder writes; the text names ``file_format``.
     """
-    for magic, at, size_of in _FILES:
+    for magic, at, read in _FILES:
         if data[at : at + len(magic)] == magic:
-            size = size_of(data)
+            found = read(data)
             break
     else:
         raise ImageError(
-            f"compressed image of {len(data)} bytes (format {file_format!r}) begins with "
+            f"compressed image of {len(data)} bytes (format {shown(file_format)}) begins with "
             f"{data[:12].hex(' ') or 'nothing'}; expected JPEG, PNG or WebP"
         )
-    if size is None or 0 in size:
+    if found is None or 0 in found:
         raise ImageError(
-            f"compressed image of {len(data)} bytes (format {file_format!r}) is damaged or cut off"
+            f"compressed image of {len(data)} bytes (format {shown(file_format)}) is damaged or cut off"
         )
-    return size
+    return found
 
 
-def _png(data: bytes) -> tuple[int, int] | None:
-    if data[12:16] != b"IHDR" or len(data) < 33 or b"IEND" not in data:
+def _png(data: bytes) -> Declared | None:
+    if data[12:16] != b"IHDR" or len(data) < 33:
         return None
-    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+    at, notes = 8, 0
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > len(data):
+            return None
+        length, kind = _CHUNK.unpack_from(data, at)
+        if kind == b"IEND":
+            break
+        notes += kind in _COMPRESSED_NOTES
+        at += 12 + length
+    else:
+        raise ImageError(f"PNG has more than {MAX_CHUNKS} chunks, which are not read; save it again")
+    if notes > MAX_COMPRESSED_NOTES:
+        raise ImageError(
+            f"PNG has {notes} compressed notes, at most {MAX_COMPRESSED_NOTES} are read; save it without"
+        )
+    depth, colours = data[24], data[25]
+    pixel_bytes = _PNG_CHANNELS.get(colours, 4) * (2 if depth == 16 else 1)
+    return Declared(_number(data, 20, 4), _number(data, 16, 4), pixel_bytes)
 
 
-def _jpeg(data: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+def _jpeg(data: bytes) -> Declared | None:
+    at, frame = 2, 0
+    for _ in range(MAX_SEGMENTS):
+        if at + 10 > len(data) or data[at] != 0xFF:
+            return None
+        at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr]  # it matches anywhere
+        if at + 10 > len(data):
+            return None
         marker = data[at + 1]
+        if marker == _JPEG_SCAN:
+            return _jpeg_frame(data, frame, at) if frame else None
         if marker in _JPEG_SIZES:
-            # Inside coded data FF is always followed by 00 or a restart, so the first FF D9 ends the image.
-            ends = data.find(b"\xff\xd9", at) >= 0
-            return (_big(data, at + 5), _big(data, at + 7)) if ends else None
-        if marker == 0xFF:
-            at += 1
-        else:
-            at += 2 if marker in _JPEG_ALONE else 2 + _big(data, at + 2)
-    return None
+            frame = at
+        at += 2 if marker in _JPEG_ALONE else 2 + _number(data, at + 2, 2)
+    raise ImageError(f"JPEG has {MAX_SEGMENTS} segments before its first scan, fewer are read; save it again")
 
 
-def _webp(data: bytes) -> tuple[int, int] | None:
+def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
+    """Read the frame's header, given where it and the first scan begin."""
+    kind, components = data[frame + 1], data[frame + 9]
+    # A sequential file whose first scan has all colours, as cameras send, is done after it: it is not searched.
+    single = kind in _JPEG_SEQUENTIAL and data[scan + 4] >= components
+    # Inside coded data FF is always followed by 00 or a restart, so FF DA begins a scan and the first FF D9 ends all.
+    scans = 1 if single else data.count(b"\xff\xda", scan)
+    if scans > MAX_SCANS:
+        raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
+    if data.find(b"\xff\xd9", scan) < 0:
+        return None
+    return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
+
+
+def _webp(data: bytes) -> Declared | None:
     if len(data) < 8 + int.from_bytes(data[4:8], "little") or len(data) < 30:
         return None
     kind = data[12:16]
     if kind == b"VP8X":
-        return 1 + int.from_bytes(data[27:30], "little"), 1 + int.from_bytes(data[24:27], "little")
+        height, width = (1 + int.from_bytes(data[place : place + 3], "little") for place in (27, 24))
+        return Declared(height, width, 4)
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF)
+        return Declared(1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF), 4)
     if kind == b"VP8 ":
-        return int.from_bytes(data[28:30], "little") & 0x3FFF, int.from_bytes(data[26:28], "little") & 0x3FFF
+        height, width = (int.from_bytes(data[place : place + 2], "little") & 0x3FFF for place in (28, 26))
+        return Declared(height, width)
     return None
 
 
-def _big(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 2], "big")
+def _number(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "big")
 
 
 _FILES = ((b"\xff\xd8", 0, _jpeg), (b"\x89PNG\r\n\x1a\n", 0, _png), (b"WEBP", 8, _webp))
+MAGICS = tuple((magic, at) for magic, at, _ in _FILES)  # by which a file is one of these, and where

@@ -10,14 +10,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.edge.file_header import declared_size
-from frankensplit.errors import ImageError
+from frankensplit.bundle import MAX_SOURCE_PIXELS
+from frankensplit.edge.file_header import Declared, declared
+from frankensplit.errors import ImageError, shown
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MAX_SIDE = 65535  # a packet carries each side in 16 bits
-MAX_FILE_PIXELS = 1 << 26  # a few kilobytes of PNG can declare gigabytes of pixels
+# Decoding takes 0.3 s for so many bytes of pixels, however few the file has. A frame of 22 megapixels in 8 bits is
+# always decoded; a larger one only where its file is large too. The emptiest frame of a camera, a black baseline JPEG,
+# expands 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
+FREE_BYTES = 1 << 26
+MAX_EXPANSION = 256
+MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # of a progressive JPEG, with 10 passes: 26 megapixels, 1.5 s
 _DECODE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -82,7 +88,7 @@ def to_rgb(
     layout = ENCODINGS.get(encoding)
     if layout is None:
         raise ImageError(
-            f"encoding {encoding!r} is no colour or grey image; known are {', '.join(sorted(ENCODINGS))}"
+            f"encoding {shown(encoding)} is not a colour or grey image; known are {', '.join(sorted(ENCODINGS))}"
         )
     _check_size(height, width, encoding, layout)
     return _convert(_view(data, height, width, step, is_bigendian, encoding, layout), layout)
@@ -114,23 +120,46 @@ def decode_compressed(data: ReadableBuffer, file_format: str = "") -> NDArray[np
         uint8 ``(height, width, 3)``.
 
     Raises:
-        ImageError: another kind of file, a damaged one, or one that declares more than ``MAX_FILE_PIXELS``.
+        ImageError: another kind of file, a damaged one, or one that would take too long: it declares more than
+            ``MAX_SOURCE_PIXELS``, or many more bytes of pixels than its own.
     """
     file = bytes(memoryview(data))
-    height, width = declared_size(file, file_format)
-    if height * width > MAX_FILE_PIXELS:
-        raise ImageError(
-            f"compressed image declares {width}x{height} pixels, at most {MAX_FILE_PIXELS} are decoded"
-        )
+    size = declared(file, file_format)
+    _check_cost(size, len(file))
     pixels = _imdecode(file)
-    if pixels is None or pixels.shape[:2] != (height, width):
+    if pixels is None or pixels.shape[:2] != size[:2]:
         raise ImageError(
-            f"compressed image of {len(file)} bytes is damaged (format {file_format!r}); "
+            f"compressed image of {len(file)} bytes is damaged (format {shown(file_format)}); "
             "check the camera's link"
         )
     encoding = _file_encoding(pixels, file_format)
-    _check_size(height, width, encoding, ENCODINGS[encoding])
+    _check_size(size.height, size.width, encoding, ENCODINGS[encoding])
     return _convert(pixels, ENCODINGS[encoding])
+
+
+def check_pixels(what: str, height: int, width: int) -> None:
+    """Raise ImageError where a file declares more pixels than any frame or mask may have."""
+    if height * width > MAX_SOURCE_PIXELS:
+        raise ImageError(
+            f"{what} declares {width}x{height} pixels, at most {MAX_SOURCE_PIXELS} are decoded; scale it down"
+        )
+
+
+def _check_cost(size: Declared, file_bytes: int) -> None:
+    """Raise ImageError where decoding would hold up the frames that follow."""
+    height, width, pixel_bytes, passes = size
+    check_pixels("compressed image", height, width)
+    most = max(FREE_BYTES, MAX_EXPANSION * file_bytes)
+    if height * width * pixel_bytes > most:
+        raise ImageError(
+            f"compressed image of {file_bytes} bytes declares {width}x{height} pixels of {pixel_bytes} bytes, at most "
+            f"{most} bytes in all are decoded from so small a file; scale it down, or send it raw"
+        )
+    if height * width * passes > MAX_PASSED_PIXELS:
+        raise ImageError(
+            f"compressed image declares {width}x{height} pixels in {passes} scans, at most {MAX_PASSED_PIXELS} pixels "
+            "times scans are decoded; send baseline JPEG"
+        )
 
 
 def _check_size(height: int, width: int, encoding: str, layout: Encoding) -> None:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frankensplit.data.limits import MAX_RESULT_BYTES, read_json
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS
 
@@ -224,8 +224,8 @@ def _files(path: Path) -> list[Path]:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
+        return read_json(path, MAX_RESULT_BYTES)
+    except DataError as err:
         raise DataError(f"{path} is no readable JSON ({err}); make it again with the command in it") from err
 
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -18,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from frankensplit.errors import RecipeError
+from frankensplit.data.limits import read_yaml
+from frankensplit.errors import DataError, RecipeError, shown
 
 
 class Section(BaseModel):
@@ -312,8 +312,8 @@ def load_recipe(path: Path, encoder_from: str | None = None, head_of: str | None
 def _read(path: Path, derived: tuple[Path, ...] = ()) -> Any:
     """Read the values of a recipe, laid over those of its base if it has one."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as err:
+        values = read_yaml(path)
+    except DataError as err:
         raise RecipeError(f"cannot read recipe {path}: {err}") from err
     if not isinstance(values, dict) or BASE not in values:
         return values
@@ -336,7 +336,7 @@ def parse_recipe(values: Any, source: str) -> AnyRecipe:
         recipe: AnyRecipe = _ADAPTER.validate_python(values)
     except ValidationError as err:
         faults = "; ".join(
-            f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']} (found {fault['input']!r})"
+            f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg']} (found {shown(fault['input'])})"
             for fault in err.errors()
         )
         raise RecipeError(f"{source}: {faults}") from err

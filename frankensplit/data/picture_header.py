@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the size that a picture file of a data set declares, before any pixel is allocated."""
+
+from __future__ import annotations
+
+import re
+
+from frankensplit.edge.file_header import MAGICS, declared
+
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]{0,200}\n){1,40}(\d{1,9})(?:\s|#[^\n]{0,200}\n){1,40}(\d{1,9})\s")
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_ENTRIES = 4096  # a page has a few dozen
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width in pixels of a JPEG, PNG, WebP, BMP, TIFF or PNM file; None where it is none of them.
+
+    Raises:
+        ImageError: a JPEG, PNG or WebP is damaged, or made to take long.
+    """
+    if any(data[at : at + len(magic)] == magic for magic, at in MAGICS):
+        return declared(data)[:2]
+    if data[:2] == b"BM":
+        return _bmp(data)
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _tiff(data)
+    found = _PNM.match(data)
+    return (int(found[2]), int(found[1])) if found else None
+
+
+def _bmp(data: bytes) -> tuple[int, int] | None:
+    if len(data) < 26:
+        return None
+    if int.from_bytes(data[14:18], "little") == 12:  # OS/2's header
+        return int.from_bytes(data[20:22], "little"), int.from_bytes(data[18:20], "little")
+    width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+    return abs(height), abs(width)  # a negative height says that the first row comes first
+
+
+def _tiff(data: bytes) -> tuple[int, int] | None:
+    """Read the first page, which is the one that is decoded; of a tag given twice the larger value counts."""
+    order = "little" if data[:2] == b"II" else "big"
+    big = 43 in data[2:4]  # BigTIFF: 8 bytes for each offset and count
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+
+    page = number(8, 8) if big else number(4, 4)
+    count, entry, length = (number(page, 8), page + 8, 20) if big else (number(page, 2), page + 2, 12)
+    sizes = {_TIFF_HEIGHT: 0, _TIFF_WIDTH: 0}
+    for at in range(entry, entry + length * min(count, _TIFF_ENTRIES), length):
+        tag, kind = number(at, 2), number(at + 2, 2)
+        if tag in sizes:
+            bytes_of = {3: 2, 4: 4, 16: 8}.get(kind, 8 if big else 4)
+            sizes[tag] = max(sizes[tag], number(at + (12 if big else 8), bytes_of))
+    return (sizes[_TIFF_HEIGHT], sizes[_TIFF_WIDTH]) if all(sizes.values()) else None
