@@ -34,10 +34,12 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.data",
     "frankensplit.edge",
     "frankensplit.bundle",
+    "frankensplit.manifest",
     "frankensplit.codec",
     "frankensplit.geometry",
     "frankensplit.results",
     "frankensplit.progress",
+    "frankensplit.reading",
     "frankensplit.errors",
     "frankensplit",
 )
