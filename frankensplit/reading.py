@@ -28,6 +28,8 @@ MAX_JSON_DIGITS = 20  # of an integer; Python's parser takes quadratic time for 
 MAX_ARRAY_BYTES = 16 << 20  # of an .npz: 1,000 channels of 4,000 symbols each
 MAX_NPY_HEADER_BYTES = 1024  # numpy writes 128
 MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # of 50,000 tensors; the format itself allows 100 MB
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # that desktops leave in folders; nothing reads it
+MAX_FILES = 1000  # of a folder that is read whole; a bundle has 20
 SHOWN = 80  # characters of a foreign value that a message repeats
 
 Path_ = str | os.PathLike[str]
@@ -137,6 +139,33 @@ def read_arrays(
             return {name: _array(archive.read(f"{name}.npy"), np.dtype(dtypes[name])) for name in dtypes}
     except Exception as err:  # zipfile and numpy raise a dozen types on damaged files
         raise error(f"cannot read tables from {_name(path)}: {err}; export the codec again") from err
+
+
+def files_in(folder: Path, error: Error = BundleError) -> dict[str, int]:
+    """Return the size in bytes of each file below a folder by its path there; what desktops leave is left out.
+
+    Raises:
+        error: there is a link, or another thing that is neither a file nor a folder, or more than ``MAX_FILES``.
+    """
+    sizes: dict[str, int] = {}
+    folders, seen = [folder], 0
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > MAX_FILES:
+                    raise error(f"{folder} has more than {MAX_FILES} files and folders")
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise error(
+                        f"{shown(entry.path)} is a link or not a regular file, which must not be here: copy the "
+                        "files themselves"
+                    )
+                elif entry.name not in LITTER:
+                    name = Path(entry.path).relative_to(folder).as_posix()
+                    sizes[name] = entry.stat(follow_symlinks=False).st_size
+    return sizes
 
 
 def check_safetensors(path: Path_, limit: int, error: Error = BundleError) -> None:
