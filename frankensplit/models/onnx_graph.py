@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from frankensplit.edge.onnx_file import read_encoder_file
 from frankensplit.errors import BundleError
 from frankensplit.models.encoder import IMAGENET_MEAN, IMAGENET_STD, DownBlock, Encoder
 from frankensplit.models.graph import Graph, array_of, finish_symbols
@@ -60,7 +61,7 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
     Raises:
         BundleError: the graph is of another network.
     """
-    graph = onnx.load(path).graph
+    graph = onnx.load_model_from_string(read_encoder_file(path)).graph
     constants = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
     kinds = [node.op_type for node in graph.node]
     between = kinds[kinds.index("Conv") + 1] == "Relu"
