@@ -388,9 +388,9 @@ def _geometry(*sizes: int) -> Geometry:
 
 def _find_folder(name: str) -> Path:
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises where there is no such user
-    if _is_folder(path):
+    if name and _is_folder(path):
         return path.resolve()
-    places = [place / "bundles" / name for place in share_folders()] if path.name == name else []
+    places = [place / "bundles" / name for place in share_folders()] if name and path.name == name else []
     for place in places:
         if _is_folder(place):
             return place

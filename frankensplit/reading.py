@@ -28,7 +28,7 @@ MAX_JSON_DIGITS = 20  # of an integer; Python's parser takes quadratic time for 
 MAX_ARRAY_BYTES = 16 << 20  # of an .npz: 1,000 channels of 4,000 symbols each
 MAX_NPY_HEADER_BYTES = 1024  # numpy writes 128
 MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # of 50,000 tensors; the format itself allows 100 MB
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # that desktops leave in folders; nothing reads it
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", ".manifest.json"}  # of desktops, and of a write cut short
 MAX_FILES = 1000  # of a folder that is read whole; a bundle has 20
 SHOWN = 80  # characters of a foreign value that a message repeats
 
@@ -71,12 +71,13 @@ def open_regular(path: Path_, limit: int, error: Error = BundleError) -> BinaryI
 def read_bytes(path: Path_, limit: int, error: Error = BundleError) -> bytes:
     """Return a file's content; raises as :func:`open_regular`."""
     with open_regular(path, limit, error) as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            data = file.read(limit + 1)
+            data = file.read(size + 1)
         except OSError as err:
             raise error(f"cannot read {_name(path)}: {err.strerror}") from err
-    if len(data) > limit:  # it has grown since
-        raise error(f"{_name(path)} has more than {limit} bytes")
+    if len(data) != size:
+        raise error(f"{_name(path)} changed while it was read; try again")
     return data
 
 
@@ -142,7 +143,7 @@ def read_arrays(
 
 
 def files_in(folder: Path, error: Error = BundleError) -> dict[str, int]:
-    """Return the size in bytes of each file below a folder by its path there; what desktops leave is left out.
+    """Return the size in bytes of each file below a folder by its path there; litter is left out.
 
     Raises:
         error: there is a link, or another thing that is neither a file nor a folder, or more than ``MAX_FILES``.

@@ -66,8 +66,9 @@ def main(args: argparse.Namespace) -> int:
         result |= describe(path)
         _print_description(console, result)
     _print_files(console, files)
-    pinned = args.bundle.partition(PIN)[0] + PIN + digest(path)
-    console.print(f"exactly this one: {pinned}", markup=False, highlight=False, soft_wrap=True)
+    if whole:
+        pinned = args.bundle.partition(PIN)[0] + PIN + digest(path)
+        console.print(f"exactly this one: {pinned}", markup=False, highlight=False, soft_wrap=True)
     write_json(result, args.json)
     return 0 if whole else FINDING
 
