@@ -98,7 +98,8 @@ def check_files(file: Path, files: Any) -> dict[str, str]:
         raise BundleError(f"{file} lists no files, or more than {MAX_FILES}: export the bundle again")
     for name, digest in files.items():
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or str(path) != name or name == file.name:
+        inside = path.name and not path.is_absolute() and ".." not in path.parts
+        if not inside or str(path) != name or name == file.name:
             raise BundleError(
                 f"{file} names {shown(name)}, which lies outside of the bundle or is not a file"
             )
