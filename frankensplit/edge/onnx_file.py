@@ -86,7 +86,7 @@ _MODEL = {
 }
 _WIRE = {"int": 0, "float": 5}  # how a kind is written; all others are 2, a length and bytes
 
-DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # of initialisers, by ONNX's number
+DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # of values, by ONNX's number
 
 
 def read_encoder_file(
@@ -267,7 +267,7 @@ class _Graph:
             raise BundleError(f"the value {shown(name)} is given twice, or has no name")
         self._shapes[name] = shape
         self._live += prod(shape)
-        if min(shape, default=1) < 0 or self._live > MAX_LIVE:
+        if self._live > MAX_LIVE:
             raise BundleError(
                 f"it keeps more than {MAX_LIVE} values for a frame of {self._size[1]}x{self._size[0]}; "
                 f"{shown(name)} has the shape {shown(shape)}"
@@ -282,7 +282,10 @@ class _Graph:
         """Return an input's shape, with the frame's sides where it leaves them free."""
         dims = value.get("type", {}).get("tensor_type", {}).get("shape", {}).get("dim", [])
         free = (1, *self._size, 3) if len(dims) == 4 else (1,) * len(dims)
-        return tuple(dim.get("dim_value", side) for dim, side in zip(dims, free, strict=True))
+        shape = tuple(dim.get("dim_value", side) for dim, side in zip(dims, free, strict=True))
+        if min(shape, default=1) < 1:
+            raise BundleError(f"the input {shown(value.get('name'))} has the shape {shown(shape)}")
+        return shape
 
     def _run(self, node: dict[str, Any]) -> None:
         domain = node.get("domain", "")
@@ -330,6 +333,12 @@ Sized = tuple[Shape, int]  # of the output, and multiply-accumulates
 
 
 def _like_first(node: _Node) -> Sized:
+    return node.inputs[0], 0
+
+
+def _cast(node: _Node) -> Sized:
+    if node.ints.get("to") not in DTYPES:  # as texts, values would take ten times the memory
+        raise ValueError(f"to is {shown(node.ints.get('to'))}, expected one of {list(DTYPES)}")
     return node.inputs[0], 0
 
 
@@ -389,7 +398,7 @@ def _convolved(node: _Node) -> Sized:
 _CONV = ("kernel_shape", "strides", "pads")
 _NODES: dict[str, tuple[Callable[[_Node], Sized], tuple[str, ...]]] = {
     "Add": (_broadcast, ()),
-    "Cast": (_like_first, ("to",)),
+    "Cast": (_cast, ("to",)),
     "Clip": (_like_first, ()),
     "Conv": (_convolved, _CONV),
     "DequantizeLinear": (_like_first, ("axis",)),

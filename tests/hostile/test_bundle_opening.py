@@ -56,7 +56,9 @@ def test_the_toy_opens(bundle):
     use(bundle)
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "labels.json", "codec/codec.json", "codec/precisions.json"])
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "labels.json", "codec/codec.json", "codec/precisions.json"]
+)
 def test_whatever_stands_in_any_place_the_error_is_typed(bundle, file):
     codec = bundle / "codec"
     shutil.copy(codec / "encoder.onnx", codec / "encoder.int8.onnx")
@@ -153,7 +155,9 @@ def test_a_camera_of_4k_is_payable(tmp_path):
     assert codec.largest[0] * codec.largest[1] <= MAX_FRAME_PIXELS
 
 
-@pytest.mark.parametrize("name", ["cv_bridge.py", "codec/cv_bridge.py", "server/extra.safetensors", "deep/er/x", ".x"])
+@pytest.mark.parametrize(
+    "name", ["cv_bridge.py", "codec/cv_bridge.py", "server/extra.safetensors", "deep/er/x", ".x"]
+)
 def test_a_file_that_is_not_listed_is_named(bundle, name):
     (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     (bundle / name).write_text("import os")
@@ -195,7 +199,19 @@ def test_the_folder_itself_may_be_a_link(bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "a/../b", "./labels.json", "a//b", "", ".", "a\0b", "a" * 300, "manifest.json"]
+    "name",
+    [
+        "../outside",
+        "/etc/passwd",
+        "a/../b",
+        "./labels.json",
+        "a//b",
+        "",
+        ".",
+        "a\0b",
+        "a" * 300,
+        "manifest.json",
+    ],
 )
 def test_the_manifest_names_files_inside(bundle, name):
     change_json(bundle / "manifest.json", lambda value: value["files"].update({name: "0" * 64}))

@@ -69,7 +69,9 @@ def test_a_codec_of_pipes_and_devices_is_refused(tmp_path, name, kind):
         Codec.open(folder)
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a" * 5000, "/" + "a/" * 5000, "~nobody-of-this-name/x", "", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "name", ["a\0b", "a" * 5000, "/" + "a/" * 5000, "~nobody-of-this-name/x", "", "\x1b[2J"]
+)
 @pytest.mark.parametrize("take", [find_bundle, Codec.open, Bundle.open])
 def test_names_that_no_file_can_have(take, name):
     with pytest.raises(BundleError) as caught:

@@ -68,7 +68,10 @@ class Runtime:
             raise BundleError(
                 f"scale {scale} asked of an encoder without quality levels: export the codec again"
             )
-        return self._run(inputs)
+        try:
+            return self._run(inputs)
+        except Exception as err:  # its many exceptions share no base but Exception
+            raise BundleError(f"the encoder failed on a frame of {frame.shape}: {err}") from err
 
     def _variant(self, model_path: Path) -> Path:
         """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""
