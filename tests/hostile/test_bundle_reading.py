@@ -46,7 +46,7 @@ def saved(array) -> bytes:
 SMALL = {name: saved(np.zeros((2,), np.int32)) for name in ("cdf", "sizes", "offsets")}
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "socket folder"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_is_not_a_file_is_refused_at_once(tmp_path, kind):
     path = tmp_path / "file"
     if kind == "pipe":
@@ -55,7 +55,7 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path, kind):
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(BundleError, match="cannot read .*file"):
+    with pytest.raises(BundleError, match=r"cannot read .*file"):
         read_bytes(path, 1000)
 
 
