@@ -43,10 +43,14 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
     Raises:
         BundleError: as for the backbone.
     """
-    heads = {
-        name: build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
-        for name in bundle.server["heads"]
-    }
+    heads = {}
+    for name in bundle.server["heads"]:
+        try:
+            heads[name] = build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
+        except KeyError as err:
+            raise BundleError(
+                f"labels.json has no {err} for the head {name!r}: fetch or export the bundle again"
+            ) from err
     for name, head in heads.items():
         most = MOST_CLASSES.get(head.kind)
         if most is not None and len(head.classes) > most:
