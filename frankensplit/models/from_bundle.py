@@ -43,20 +43,22 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
     Raises:
         BundleError: as for the backbone.
     """
-    heads = {}
-    for name in bundle.server["heads"]:
-        try:
-            heads[name] = build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
-        except KeyError as err:
-            raise BundleError(
-                f"labels.json has no {err} for the head {name!r}: fetch or export the bundle again"
-            ) from err
-    for name, head in heads.items():
-        most = MOST_CLASSES.get(head.kind)
-        if most is not None and len(head.classes) > most:
-            raise BundleError(f"head {name} has {len(head.classes)} classes, expected at most {most}")
+    heads = {name: _build_head(bundle, name, backbone) for name in bundle.server["heads"]}
     _fill(nn.ModuleDict(heads), _as_float(read_weights(bundle, "heads")), "heads")
     return heads
+
+
+def _build_head(bundle: Bundle, name: str, backbone: Backbone) -> Head:
+    try:
+        head = build_head(name, backbone.channels, bundle.labels[name], backbone.strides)
+    except KeyError as err:
+        raise BundleError(
+            f"labels.json has no {err} for the head {name!r}: fetch or export the bundle again"
+        ) from err
+    most = MOST_CLASSES.get(head.kind)
+    if most is not None and len(head.classes) > most:
+        raise BundleError(f"head {name!r} has {len(head.classes)} classes, expected at most {most}")
+    return head
 
 
 def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tensor]:
