@@ -120,7 +120,7 @@ def check_labels(file: Path, labels: dict[str, Any], heads: Collection[str]) -> 
 
 
 def _check_head_labels(place: str, entry: dict[str, Any]) -> None:
-    classes = entry.get("classes")
+    classes: Any = entry.get("classes")
     _need(
         isinstance(classes, list) and 1 <= len(classes) <= MAX_CLASSES,
         place,
@@ -147,14 +147,14 @@ def _check_head_labels(place: str, entry: dict[str, Any]) -> None:
 
 def _check_server(place: str, server: dict[str, Any]) -> None:
     for part, names in (("backbone", "model"), ("blueprint", "family")):
-        spec = server.get(part)
+        spec: Any = server.get(part)
         _need(isinstance(spec, dict), place, f"server.{part}", spec, "an object")
         _check_text(place, f"server.{part}.{names}", spec.get(names), MAX_NAME)
         arguments = spec.get("arguments")
         _need(isinstance(arguments, dict), place, f"server.{part}.arguments", arguments, "an object")
     width = server["blueprint"].get("adapter", 1)
     _need(_is_int(width, 1, MAX_CHANNELS), place, "server.blueprint.adapter", width, "an integer in 1..65535")
-    heads = server.get("heads")
+    heads: Any = server.get("heads")
     _need(
         isinstance(heads, list) and len(heads) <= MAX_HEADS,
         place,
