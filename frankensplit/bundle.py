@@ -53,6 +53,7 @@ from frankensplit.reading import files_in, open_regular, read_json, shown
 
 MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
 MAX_CODEC_BYTES = 128 << 20  # of all files of a codec; ours have 2 MB with every precision
+MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
 MAX_ENCODER_BYTES = 64 << 20  # of an ONNX encoder; ours have 0.5 MB
 MAX_WEIGHTS_BYTES = 8 << 30  # of a file of the server: four billion parameters in float16
 MAX_CARD_BYTES = 1 << 20
@@ -414,9 +415,11 @@ def _check_pin(path: Path, meant: str) -> None:
         raise BundleError(
             f"{path} has the digest {found}, expected {meant}: it is not the bundle that was meant; fetch it again"
         )
-    files = {} if not (path / "manifest.json").exists() else read_json(path / "manifest.json")["files"]
-    if files and (path / "codec").is_dir():  # a robot opens nothing else
-        for name in _described(path / "codec"):
+    if (
+        path / "manifest.json"
+    ).exists():  # whoever opens the codec alone does not compare it with the manifest
+        files = read_json(path / "manifest.json")["files"]
+        for name in {"codec.json", *_described(path / "codec")}:
             _check_hash(path / "codec" / name, files.get(f"codec/{name}"))
 
 
@@ -474,10 +477,10 @@ def files_of_codec(path: Path) -> dict[str, str]:
 
 def _read_codec(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what ``codec.json`` and ``precisions.json`` hold, the latter by name and empty where there is none."""
-    manifest = read_json(path / "codec.json")
+    manifest = read_json(path / "codec.json", MAX_CODEC_JSON_BYTES)
     check_codec(path / "codec.json", manifest)
     file = path / "precisions.json"
-    precisions = read_json(file) if file.exists() else {}
+    precisions = read_json(file, MAX_CODEC_JSON_BYTES) if file.exists() else {}
     check_precisions(file, precisions)
     return manifest, precisions
 

@@ -261,6 +261,15 @@ def test_a_robot_that_pins_a_bundle_gets_its_codec(bundle, change):
         Codec.open(name)
 
 
+def test_a_pinned_manifest_does_not_vouch_for_a_codec_beside_it(bundle):
+    name = pinned(bundle)
+    for file in (bundle / "codec").iterdir():
+        file.rename(bundle / file.name)
+    (bundle / "codec").rmdir()
+    with pytest.raises(BundleError, match=r"codec\.json is missing"):
+        Codec.open(name)
+
+
 def test_a_codec_alone_is_pinned_with_its_precisions(tmp_path):
     folder = write_codec(tmp_path / "codec")
     name = pinned(folder)
