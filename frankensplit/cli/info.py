@@ -32,7 +32,11 @@ LISTS = ("manifest.json", "codec.json", "precisions.json")  # at the top of a fo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("bundle", nargs="?", help="folder or installed name of a bundle, or a codec folder")
+    what.add_argument(
+        "bundle",
+        nargs="?",
+        help="folder or installed name of a bundle, or a codec folder; @sha256:DIGEST behind it pins it",
+    )
     what.add_argument(
         "--table5",
         action="store_true",
