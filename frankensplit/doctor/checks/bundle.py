@@ -38,8 +38,9 @@ def check(machine: Machine) -> Iterator[Finding]:
         return
     size = sum(file.stat().st_size for file in codec.path.iterdir() if file.is_file())
     kind = "codec and server" if _has_server(path) else "codec, all that a robot needs"
-    pin = PIN.removeprefix("@") + digest(path)
-    yield ok("bundle", f"{path}, {kind}, every hash is right", codec=codec.id_hex, digest=pin)
+    used = path if _has_server(path) else codec.path
+    pinned = digest(used)
+    yield ok("bundle", f"{path}, {kind}, every hash is right", codec=codec.id_hex, digest=pinned)
     yield ok("codec", f"{codec.id_hex}, {len(codec.levels)} quality level(s), {size / 1000:,.0f} kB")
     yield ok("precisions", ", ".join(codec.precisions))
     beyond = beyond_reading(path)
@@ -48,7 +49,9 @@ def check(machine: Machine) -> Iterator[Finding]:
             "trust", f"the bundle would do: {'; '.join(beyond)}", "use it only if you trust who made it"
         )
     else:
-        yield ok("trust", f"the bundle would do nothing beyond being read; exactly this one has {pin}")
+        yield ok(
+            "trust", f"the bundle would do nothing beyond being read; exactly this one is {used}{PIN}{pinned}"
+        )
 
 
 def beyond_reading(path: Path) -> list[str]:
