@@ -11,14 +11,19 @@ A *codec* folder holds what the robot needs; a *bundle* folder holds a codec and
 The codec id is the first 8 bytes of SHA-256 over ``codec.json`` in canonical form (keys sorted, no spaces), which
 names the hashes of the fp32 encoder and of each level's tables; so two codecs with one id give and take the same
 packets. Encoders of other precisions are no part of it: their packets are read by the same tables.
+
+Every file is listed with its hash; a folder that holds others, or links, is refused. ``NAME@sha256:HEX`` names a bundle
+that must have this :func:`digest`, which covers all of its files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -31,41 +36,38 @@ from frankensplit.codec import rans
 from frankensplit.codec.context import Contexts
 from frankensplit.codec.packet import Packet
 from frankensplit.codec.tables import Tables
-from frankensplit.errors import BundleError, PacketError, SymbolError
+from frankensplit.errors import BundleError, PacketError, SymbolError, shown
 from frankensplit.geometry import Geometry
-from frankensplit.kinds import check_values
-from frankensplit.manifest import NAME, check_manifest
+from frankensplit.manifest import (
+    BUNDLE_FORMAT,
+    DIGEST,
+    FP32,
+    MAX_PATH,
+    check_bundle,
+    check_codec,
+    check_files,
+    check_labels,
+    check_precisions,
+)
+from frankensplit.manifest import CODEC_FORMAT as CODEC_FORMAT
 from frankensplit.places import share_folders
+from frankensplit.reading import files_in, open_regular, read_json
 from frankensplit.writing import Kind, write_file
 
-CODEC_FORMAT = "frankensplit/1"
-BUNDLE_FORMAT = "frankensplit-bundle/1"
 MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
-CODEC_KEYS = {
-    "format",
-    "encoder_sha256",
-    "tables_sha256",
-    "nominal_height",
-    "nominal_width",
-    "stride",
-    "multiple",
-    "channels",
-    "encoder",
-}
-OPTIONAL_CODEC_KEYS = {"contexts_sha256", "levels"}
-LEVEL_KEYS = {"step", "tables_sha256"}
-OPTIONAL_LEVEL_KEYS = {"contexts_sha256"}
-MIN_STEP, MAX_STEP = 1e-6, 1e6  # a step and its inverse are float32 on the way
-MAX_LEVELS = 256  # a packet has a byte for the level
-FP32 = "fp32"
+MAX_CODEC_BYTES = 128 << 20  # of all files of a codec; ours have 2 MB with every precision
+MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
+MAX_ENCODER_BYTES = 64 << 20  # of an ONNX encoder; ours have 0.5 MB
+MAX_WEIGHTS_BYTES = 8 << 30  # of a file of the server: four billion parameters in float16
+MAX_CARD_BYTES = 1 << 20
+PIN = "@sha256:"  # between the name of a bundle and the digest that it has to have
 PRECISIONS = (FP32, "fp16", "int8")  # that a codec may have an encoder of
 FOR_CPUS = "-cpu"  # ends the name of an encoder that runtimes on CPUs take in place of the one without it
-PRECISION_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hex digits."""
-    with path.open("rb") as file:
+def sha256_of(path: Path, limit: int = MAX_WEIGHTS_BYTES) -> str:
+    """Return the SHA-256 of a regular file as 64 hex digits; raises BundleError where it cannot be read."""
+    with open_regular(path, limit) as file:
         digest = hashlib.sha256()
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -118,15 +120,15 @@ class Codec:
         """Open a codec folder, or the ``codec/`` of a bundle folder or name, and verify its hashes.
 
         Raises:
-            BundleError: a file is missing or changed, or the format is unknown.
+            BundleError: a file is missing, changed, or not listed, or the format is unknown.
             TablesError: a file of tables or contexts breaks their rules.
         """
         path = find_bundle(folder)
         path = path / "codec" if (path / "codec").is_dir() else path
-        manifest = _read_json(path / "codec.json")
-        _check_codec_manifest(path, manifest)
-        others = _read_precisions(path)
-        for name, expected in _hashes(manifest, others).items():
+        manifest, others = _read_codec(path)
+        hashes = _hashes(manifest, others)
+        _check_listed(path, {*hashes, *_described(path)}, MAX_CODEC_BYTES)
+        for name, expected in hashes.items():
             _check_hash(path / name, expected)
         entries = [{**manifest, "step": 1.0}, *manifest.get("levels", [])]
         levels = tuple(
@@ -301,24 +303,20 @@ class Bundle:
         """Find a bundle by name or path and verify the hash of each file.
 
         Raises:
-            BundleError: it is missing, incomplete, changed, or of an unknown format.
+            BundleError: it is missing, incomplete, changed, of an unknown format, or has files that it does not list.
         """
         path = find_bundle(name_or_path)
-        manifest = _read_json(path / "manifest.json")
-        if manifest.get("format") != BUNDLE_FORMAT:
-            raise BundleError(f"{path} has format {manifest.get('format')!r}, expected {BUNDLE_FORMAT!r}")
-        files = manifest.get("files")
-        if not isinstance(files, dict) or not files:
-            raise BundleError(f"{path / 'manifest.json'} lists no files: export the bundle again")
+        manifest = read_json(path / "manifest.json")
+        check_bundle(path / "manifest.json", manifest)
+        files = manifest["files"]
+        _check_listed(path, {*files, "manifest.json"})
         for name, expected in files.items():
-            _check_hash(_inside(path, name), expected)
+            _check_hash(path / name, expected)
+        labels = read_json(path / "labels.json")
+        check_labels(path / "labels.json", labels, manifest["server"]["heads"])
         codec = Codec.open(path)
-        if manifest.get("codec_id") != codec.id_hex:
-            raise BundleError(
-                f"{path} belongs to codec {manifest.get('codec_id')}, its codec/ is {codec.id_hex}"
-            )
-        labels = _read_json(path / "labels.json")
-        check_manifest(manifest, labels)
+        if manifest["codec_id"] != codec.id_hex:
+            raise BundleError(f"{path} belongs to codec {manifest['codec_id']}, its codec/ is {codec.id_hex}")
         return cls(path, manifest, labels, codec)
 
     @property
@@ -328,8 +326,13 @@ class Bundle:
 
     @property
     def server(self) -> dict[str, Any]:
-        """How to build blueprint, backbone and heads: names and arguments."""
-        return dict(self.manifest["server"])
+        """How to build blueprint, backbone and heads: names and arguments; raises BundleError where it has none."""
+        server = dict(self.manifest["server"])
+        if not server:
+            raise BundleError(
+                f"{self.path} has no networks for a server, only a codec; export the bundle again"
+            )
+        return server
 
     def weights(self, part: str) -> Path:
         """Return the safetensors file of ``blueprint``, ``backbone`` or ``heads``."""
@@ -338,8 +341,7 @@ class Bundle:
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write ``manifest.json`` over the files now in a bundle folder, hashes included."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
-    hashes = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
+    hashes = {name: sha256_of(folder / name) for name in sorted(files_in(folder)) if name != "manifest.json"}
     text = json.dumps({"format": BUNDLE_FORMAT, **manifest, "files": hashes}, indent=1) + "\n"
     write_file(folder / "manifest.json", text)
 
@@ -353,8 +355,8 @@ def copy_files(bundle: Bundle, folder: Path) -> None:
 
 def _is_bundle(folder: Path) -> bool:
     try:
-        return _read_json(folder / "manifest.json").get("format") == BUNDLE_FORMAT
-    except (BundleError, AttributeError):
+        return read_json(folder / "manifest.json").get("format") == BUNDLE_FORMAT
+    except BundleError:
         return False
 
 
@@ -372,24 +374,37 @@ BUNDLE = Kind(
 def find_bundle(name_or_path: str | Path) -> Path:
     """Return the folder of a bundle or codec: a path, or a name among the installed bundles.
 
+    Either may end in ``@sha256:`` and 64 hex digits: then the folder has to have this :func:`digest`, and since that
+    covers the hash of every file, what is opened is what was meant.
+
     Raises:
-        BundleError: no such folder; the text lists where it was looked for.
+        BundleError: no such folder, and the text lists where it was looked for; or it has another digest.
     """
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        return path.resolve()
-    places = (
-        [place / "bundles" / str(name_or_path) for place in share_folders()]
-        if path.name == str(name_or_path)
-        else []
-    )
-    for place in places:
-        if place.is_dir():
-            return place
-    looked = ", ".join(str(p) for p in [path, *places])
-    raise BundleError(
-        f"no bundle {str(name_or_path)!r}: looked at {looked}; give a folder or an installed name"
-    )
+    name, pin, digest_meant = os.fspath(name_or_path).partition(PIN)
+    path = _find_folder(name)
+    if pin:
+        _check_pin(path, digest_meant)
+    return path
+
+
+def digest(folder: Path) -> str:
+    """Return the 64 hex digits that a bundle or codec folder is pinned by.
+
+    Of a bundle it is SHA-256 over the canonical form of ``manifest.json``; of a codec folder, over that of
+    ``{"codec.json": ..., "precisions.json": ...}``, the latter ``{}`` where there is no such file. They name the hash
+    of every other file.
+
+    Raises:
+        BundleError: the folder is neither.
+    """
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        content = read_json(manifest)
+        check_files(manifest, content.get("files"))
+    else:
+        codec, precisions = _read_codec(folder)
+        content = {"codec.json": codec, "precisions.json": precisions}
+    return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 @lru_cache(maxsize=64)
@@ -398,70 +413,61 @@ def _geometry(*sizes: int) -> Geometry:
     return Geometry(*sizes)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise BundleError(f"cannot read {path}: {err.strerror}; is {path.parent} a bundle?") from err
-    except ValueError as err:
-        raise BundleError(f"{path} is no JSON: {err}; fetch or export the bundle again") from err
-    if not isinstance(value, dict):
-        raise BundleError(f"{path} holds a {type(value).__name__}, expected an object")
-    return value
+def _find_folder(name: str) -> Path:
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises where there is no such user
+    if name and _is_folder(path):
+        return path.resolve()
+    places = [place / "bundles" / name for place in share_folders()] if name and path.name == name else []
+    for place in places:
+        if _is_folder(place):
+            return place
+    looked = ", ".join(
+        str(p) if len(name) < MAX_PATH and name.isprintable() else shown(str(p)) for p in [path, *places]
+    )
+    raise BundleError(f"no bundle {shown(name)}: looked at {looked}; give a folder or an installed name")
 
 
-def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise BundleError(f"manifest names {name!r}, which lies outside {folder}")
-    return path
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path's raises where the name is too long
+
+
+def _check_pin(path: Path, meant: str) -> None:
+    if not DIGEST.fullmatch(meant):
+        raise BundleError(
+            f"{shown(meant)} behind {PIN} is not a digest: expected the 64 hex digits that `frankensplit info` prints"
+        )
+    found = digest(path)
+    if found != meant:
+        raise BundleError(
+            f"{path} has the digest {found}, expected {meant}: it is not the bundle that was meant; fetch it again"
+        )
+    if (
+        path / "manifest.json"
+    ).exists():  # whoever opens the codec alone does not compare it with the manifest
+        files = read_json(path / "manifest.json")["files"]
+        for name in {"codec.json", *_described(path / "codec")}:
+            _check_hash(path / "codec" / name, files.get(f"codec/{name}"))
+
+
+def _check_listed(folder: Path, listed: Collection[str], limit: int | None = None) -> None:
+    sizes = files_in(folder)
+    unlisted = sorted(sizes.keys() - set(listed))
+    if unlisted:
+        raise BundleError(
+            f"{folder} has files that it does not list: {shown(unlisted)}; remove them, or fetch the bundle again"
+        )
+    if limit is not None and sum(sizes.values()) > limit:
+        raise BundleError(f"{folder} has {sum(sizes.values())} bytes, expected at most {limit}")
 
 
 def _check_hash(path: Path, expected: Any) -> None:
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(f"{path} is missing: fetch or export the bundle again")
     found = sha256_of(path)
     if found != expected:
         raise BundleError(
             f"{path} has SHA-256 {found}, expected {expected}: fetch or export the bundle again"
         )
-
-
-def _check_codec_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    file = path / "codec.json"
-    if manifest.get("format") != CODEC_FORMAT:
-        raise BundleError(f"{path} has codec format {manifest.get('format')!r}, expected {CODEC_FORMAT!r}")
-    _check_keys(str(file), manifest, CODEC_KEYS, OPTIONAL_CODEC_KEYS)
-    for key in ("nominal_height", "nominal_width", "stride", "multiple", "channels"):
-        if not isinstance(manifest[key], int) or not 1 <= manifest[key] <= 65535:
-            raise BundleError(f"{file} has {key} = {manifest[key]!r}, expected an integer in 1..65535")
-    check_values(str(file), manifest, {"encoder": NAME}, rest=True)
-    if manifest["multiple"] % manifest["stride"]:
-        raise BundleError(f"{file}: multiple {manifest['multiple']} is no multiple of the stride")
-    _check_levels(file, manifest.get("levels", []))
-
-
-def _check_keys(place: str, found: dict[str, Any], required: set[str], optional: set[str]) -> None:
-    if not required <= set(found) <= required | optional:
-        raise BundleError(
-            f"{place} has keys {sorted(found)}, expected {sorted(required)} and perhaps {sorted(optional)}"
-        )
-
-
-def _check_levels(file: Path, levels: Any) -> None:
-    if not isinstance(levels, list) or len(levels) >= MAX_LEVELS:
-        raise BundleError(
-            f"{file}: levels must be a list of at most {MAX_LEVELS - 1}: export the codec again"
-        )
-    for number, level in enumerate(levels, 1):
-        if not isinstance(level, dict):
-            raise BundleError(f"{file}: level {number} is {level!r}, expected an object")
-        _check_keys(f"{file}: level {number}", level, LEVEL_KEYS, OPTIONAL_LEVEL_KEYS)
-        step = level["step"]
-        if isinstance(step, bool) or not isinstance(step, (int, float)) or not MIN_STEP <= step <= MAX_STEP:
-            raise BundleError(
-                f"{file}: level {number} has step {step!r}, expected {MIN_STEP:g} to {MAX_STEP:g}"
-            )
 
 
 def level_file(kind: str, level: int) -> str:
@@ -486,33 +492,34 @@ def _check_channels(file: Path, found: int, expected: int) -> None:
         raise BundleError(f"{file} has {found} channels, codec.json says {expected}: export the codec again")
 
 
-def files_of_codec(path: Path) -> dict[str, Any]:
+def files_of_codec(path: Path) -> dict[str, str]:
     """Return the SHA-256 that each file of a codec folder is to have, by name; ``codec.json`` is not among them.
 
     Raises:
         BundleError: the folder has no manifest of a codec.
     """
-    manifest = _read_json(path / "codec.json")
-    _check_codec_manifest(path, manifest)
-    return _hashes(manifest, _read_precisions(path))
+    return _hashes(*_read_codec(path))
 
 
-def _hashes(manifest: dict[str, Any], precisions: dict[str, Any]) -> dict[str, Any]:
+def _read_codec(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``codec.json`` and ``precisions.json`` hold, the latter by name and empty where there is none."""
+    manifest = read_json(path / "codec.json", MAX_CODEC_JSON_BYTES)
+    check_codec(path / "codec.json", manifest)
+    file = path / "precisions.json"
+    precisions = read_json(file, MAX_CODEC_JSON_BYTES) if file.exists() else {}
+    check_precisions(file, precisions)
+    return manifest, precisions
+
+
+def _described(path: Path) -> list[str]:
+    """Return the files of a codec folder that name the others."""
+    return [name for name in ("codec.json", "precisions.json") if (path / name).exists()]
+
+
+def _hashes(manifest: dict[str, Any], precisions: dict[str, Any]) -> dict[str, str]:
     hashes = {"encoder.onnx": manifest["encoder_sha256"]}
     for number, level in enumerate((manifest, *manifest.get("levels", []))):
         for kind in ("tables", "contexts"):
             if f"{kind}_sha256" in level:
                 hashes[level_file(kind, number)] = level[f"{kind}_sha256"]
-    return hashes | {f"encoder.{name}.onnx": one.get("sha256") for name, one in precisions.items()}
-
-
-def _read_precisions(path: Path) -> dict[str, Any]:
-    """Return what is said of the encoders of other precisions, by name."""
-    file = path / "precisions.json"
-    if not file.exists():
-        return {}
-    entries = _read_json(file)
-    for name, entry in entries.items():
-        if not PRECISION_NAME.fullmatch(name) or name == FP32 or not isinstance(entry, dict):
-            raise BundleError(f"{file} has {name!r}, expected names such as int8, each with an object")
-    return entries
+    return hashes | {f"encoder.{name}.onnx": one["sha256"] for name, one in precisions.items()}

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from frankensplit.errors import BundleError
-from frankensplit.plain import is_plain
+from frankensplit.errors import BundleError, shown
 
-SHOWN_CHARACTERS = 200  # of a wrong value in an error: values may be a megabyte long
 NEXT = "mend the recipe, or fetch or export the bundle again"
 
 
@@ -67,16 +65,16 @@ class Switch:
 
 @dataclass(frozen=True)
 class Name:
-    """One line of ``longest`` characters at most, none of which steers a terminal."""
+    """One line of ``longest`` characters at most, all of which can be seen."""
 
     longest: int
 
     def accepts(self, value: Any) -> bool:
         """Tell whether it is one."""
-        return isinstance(value, str) and 0 < len(value) <= self.longest and is_plain(value)
+        return isinstance(value, str) and 0 < len(value) <= self.longest and value.isprintable()
 
     def __str__(self) -> str:
-        return f"a text of 1 to {self.longest} characters, none of them a control character"
+        return f"a text of 1 to {self.longest} printable characters"
 
 
 @dataclass(frozen=True)
@@ -149,9 +147,3 @@ def check_values(what: str, values: Any, allowed: Allowed, rest: bool = False) -
     for name, kind in allowed.items():
         if name in values and not kind.accepts(values[name]):
             raise BundleError(f"{what} has {name} = {shown(values[name])}, expected {kind}; {NEXT}")
-
-
-def shown(value: Any) -> str:
-    """Return a value as an error shows it: quoted, so that no control character is left, and cut."""
-    text = ascii(value[:SHOWN_CHARACTERS] if isinstance(value, (str, list)) else value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."

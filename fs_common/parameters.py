@@ -130,7 +130,9 @@ def _yaml_value(value: Value) -> str:
 class CommonParameters:
     """What both nodes take."""
 
-    bundle: str = parameter("street", "Bundle: a folder, or the name of an installed bundle")
+    bundle: str = parameter(
+        "street", "Bundle: a folder, or the name of an installed bundle; @sha256:DIGEST behind it pins it"
+    )
     lazy: bool = parameter(True, "Do no work for outputs that nobody subscribes to", changeable=True)
     stale_after_s: float = parameter(
         2.0, "Seconds without input after which diagnostics say STALE", limits=(0.1, 3600.0), changeable=True

@@ -41,10 +41,10 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.results",
     "frankensplit.progress",
     "frankensplit.writing",
+    "frankensplit.reading",
     "frankensplit.errors",
     "frankensplit.processes",
     "frankensplit.import_order",
-    "frankensplit.plain",
     "frankensplit",
 )
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))

@@ -4,35 +4,56 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.bundle import Bundle, Codec, files_of_codec, find_bundle, sha256_of
+from frankensplit.bundle import (
+    MAX_CARD_BYTES,
+    PIN,
+    Bundle,
+    Codec,
+    digest,
+    files_of_codec,
+    find_bundle,
+    sha256_of,
+)
 from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
-from frankensplit.errors import BundleError
-from frankensplit.plain import plain
+from frankensplit.doctor.checks.bundle import beyond_reading
+from frankensplit.errors import bounded, one_line
+from frankensplit.manifest import check_files as listed_by
+from frankensplit.reading import files_in, read_bytes, read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LISTS = ("manifest.json", "codec.json", "precisions.json")  # at the top of a folder they list the others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("bundle", nargs="?", help="folder or installed name of a bundle, or a codec folder")
+    what.add_argument(
+        "bundle",
+        nargs="?",
+        help="folder or installed name of a bundle, or a codec folder; @sha256:DIGEST behind it pins it",
+    )
     what.add_argument(
         "--table5",
         action="store_true",
         help="instead: build the paper's nine backbones and some others and print what their blueprints add in "
         "parameters and time (about a minute)",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="say too what the bundle would do beyond being read, and give its digest in the JSON",
+    )
     add_json(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what the folder holds; return 1 if a file is missing or changed, or a blueprint costs too much."""
+    """Print what the folder holds; return 1 if it is not as it says, or a blueprint costs too much."""
     from rich.console import Console
 
     console = Console(stderr=args.json == "-", markup=False, emoji=False)
@@ -42,10 +63,17 @@ def main(args: argparse.Namespace) -> int:
     files = check_files(path)
     result: dict[str, Any] = {"path": str(path), "files": files}
     whole = all(file["state"] == "ok" for file in files.values())
+    if args.verify:
+        result |= {"digest": digest(path), "beyond_reading": beyond_reading(path)}
+        for line in result["beyond_reading"] or ["nothing beyond being read"]:
+            console.print(f"would do: {line}", markup=False, soft_wrap=True)
     if whole:
         result |= describe(path)
         _print_description(console, result)
     _print_files(console, files)
+    if whole:
+        pinned = args.bundle.partition(PIN)[0] + PIN + digest(path)
+        console.print(f"exactly this one: {pinned}", markup=False, highlight=False, soft_wrap=True)
     write_json(result, args.json)
     return 0 if whole else FINDING
 
@@ -78,12 +106,17 @@ def check_files(path: Path) -> dict[str, dict[str, Any]]:
     """Compare each listed file of a bundle or codec folder with its hash.
 
     Returns:
-        By name: ``bytes``, ``sha256`` (as found; None where the file is missing), ``state``: ok, changed or missing.
+        By name: ``bytes``, ``sha256`` (as found; None where the file is missing), ``state``: ok, changed, missing, or
+        unlisted where the folder does not list the file.
 
     Raises:
-        BundleError: the folder has no readable list of files.
+        BundleError: the folder has no readable list of files, or has links.
     """
-    return {name: _check_file(path / name, expected) for name, expected in _listed(path).items()}
+    listed = _listed(path)
+    return {
+        name: _check_file(path / name, listed.get(name))
+        for name in (*listed, *sorted(files_in(path).keys() - listed.keys() - set(LISTS)))
+    }
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -101,7 +134,7 @@ def describe(path: Path) -> dict[str, Any]:
         "codec": _describe_codec(bundle.codec),
         "server": bundle.server,
         "heads": heads,
-        "card": (path / "card.md").read_text(encoding="utf-8"),
+        "card": _card(path / "card.md"),
     }
 
 
@@ -110,19 +143,21 @@ def _listed(path: Path) -> dict[str, str]:
     source = path / "manifest.json"
     if not source.exists() and (path / "codec.json").exists():
         return files_of_codec(path)
-    try:
-        return dict(json.loads(source.read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise BundleError(
-            f"{source} lists no files ({type(err).__name__}: {err}); give a bundle or codec"
-        ) from err
+    return listed_by(source, read_json(source).get("files"))
 
 
-def _check_file(path: Path, expected: str) -> dict[str, Any]:
+def _card(path: Path) -> str:
+    """Return the text of a card, without what a terminal would obey."""
+    text = read_bytes(path, MAX_CARD_BYTES).decode("utf-8", "replace") if path.exists() else ""
+    return "".join(letter for letter in text if letter == "\n" or letter.isprintable())
+
+
+def _check_file(path: Path, expected: str | None) -> dict[str, Any]:
     if not path.is_file():
         return {"bytes": 0, "sha256": None, "state": "missing"}
     found = sha256_of(path)
-    return {"bytes": path.stat().st_size, "sha256": found, "state": "ok" if found == expected else "changed"}
+    state = "unlisted" if expected is None else "ok" if found == expected else "changed"
+    return {"bytes": path.stat().st_size, "sha256": found, "state": state}
 
 
 def _describe_codec(codec: Codec) -> dict[str, Any]:
@@ -151,11 +186,11 @@ def _print_description(console: Console, result: dict[str, Any]) -> None:
 
     table = Table(title=result.get("bundle", "codec"), show_header=False)
     for name, value in (*_codec_lines(result["codec"]), *_server_lines(result)):
-        table.add_row(name, plain(value))
+        table.add_row(name, bounded(value))
     console.print(table)
     _, _, figures = result.get("card", "").partition("## Figures\n")
     if figures.strip():
-        console.print(Markdown(plain(figures), hyperlinks=False))
+        console.print(Markdown(bounded(figures, MAX_CARD_BYTES), hyperlinks=False))
 
 
 def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -198,7 +233,7 @@ def _print_files(console: Console, files: dict[str, dict[str, Any]]) -> None:
     for name, file in files.items():
         digest = (file["sha256"] or "")[:16]
         style = None if file["state"] == "ok" else "bold red"
-        table.add_row(plain(name), _size(file["bytes"]), digest, file["state"], style=style)
+        table.add_row(one_line(name), _size(file["bytes"]), digest, file["state"], style=style)
     console.print(table)
 
 

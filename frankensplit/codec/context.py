@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.codec._rans_twin import MAX_CLASSES, MAX_SHARED, NEARS
-from frankensplit.codec.tables import MAX_CHANNELS, Ints, Tables, read_arrays, write_arrays
+from frankensplit.codec.tables import MAX_CHANNELS, Ints, Tables, write_arrays
 from frankensplit.errors import TablesError
+from frankensplit.reading import read_arrays
 
 TABLES = ("cdf", "sizes", "offsets")
-CHOICE = ("map", "near_limits", "activity_limits")
+CHOICE = {"map": np.uint8, "near_limits": np.int32, "activity_limits": np.int32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Contexts:
     activity_limits: Ints
 
     def __post_init__(self) -> None:
-        for name, dtype in zip(CHOICE, (np.uint8, np.int32, np.int32), strict=True):
+        for name, dtype in CHOICE.items():
             object.__setattr__(self, name, _owned(name, getattr(self, name), dtype))
         _check_limits(self.near_limits, self.activity_limits)
         _check_map(self.map, len(self.near_limits), self.activity_limits.shape)
@@ -70,9 +71,9 @@ class Contexts:
         """Read and validate what :meth:`save` wrote.
 
         Raises:
-            TablesError: no such file, damaged, pickled, other arrays than the six, or broken rules.
+            TablesError: no such file, damaged, compressed, pickled, other arrays than the six, or broken rules.
         """
-        arrays = read_arrays(path, TABLES + CHOICE)
+        arrays = read_arrays(path, {**dict.fromkeys(TABLES, np.int32), **CHOICE}, error=TablesError)
         return cls(Tables(*(arrays[name] for name in TABLES)), *(arrays[name] for name in CHOICE))
 
 

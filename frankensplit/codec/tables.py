@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from frankensplit.codec._rans_twin import DIGIT_BITS, MAX_DIGITS, OUTLIER_LIMIT, SLOT_BITS
 from frankensplit.errors import SymbolError, TablesError
+from frankensplit.reading import read_arrays
 
 TOTAL = 1 << SLOT_BITS
 MAX_CHANNELS = 65535
@@ -122,9 +123,9 @@ class Tables:
         """Read and validate what :meth:`save` wrote.
 
         Raises:
-            TablesError: no such file, damaged, pickled, other arrays than the three, or broken rules.
+            TablesError: no such file, damaged, compressed, pickled, other arrays than the three, or broken rules.
         """
-        return cls(**read_arrays(path, [field.name for field in fields(cls)]))
+        return cls(**read_arrays(path, {field.name: np.int32 for field in fields(cls)}, error=TablesError))
 
     @cached_property
     def slot_costs(self) -> Ints:
@@ -245,19 +246,3 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]
             np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
             archive.writestr(member, content.getvalue())
     Path(path).write_bytes(buffer.getvalue())
-
-
-def read_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read just these arrays from an ``.npz``.
-
-    Raises:
-        TablesError: no such file, damaged, pickled, or other arrays than these.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged files
-        raise TablesError(f"cannot read tables from {path}: {error}; export the codec again") from error
-    if set(arrays) != set(names):
-        raise TablesError(f"{path} holds {sorted(arrays)}, not {sorted(names)}; export the codec again")
-    return arrays

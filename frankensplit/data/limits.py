@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from frankensplit.errors import DataError, shown
+from frankensplit.reading import read_bytes
 
 MIB = 1 << 20
 MAX_PICTURE_BYTES = 512 * MIB  # the largest that is decoded, uncompressed, with 16 bits and four channels
@@ -35,14 +35,11 @@ def require_file(path: Path) -> None:
         DataError: there is no such file, or it is a pipe, socket, device or folder.
     """
     try:
-        _require_regular(path, path.stat().st_mode)
+        regular = stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError) as err:
         raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err
-
-
-def _require_regular(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{shown(str(path))} is not a regular file (mode {stat.filemode(mode)}): give a file")
+    if not regular:
+        raise DataError(f"cannot read {shown(str(path))}: it is not a regular file")
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -51,17 +48,7 @@ def read_file(path: Path, limit: int) -> bytes:
     Raises:
         DataError: it cannot be read, is not a regular file, or is larger.
     """
-    try:
-        # Without waiting: a pipe without a writer would block here for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _require_regular(path, status.st_mode)
-            if status.st_size > limit:
-                raise DataError(f"{shown(str(path))} has {status.st_size} bytes, at most {limit} are read")
-            return file.read(limit)
-    except (OSError, ValueError) as err:
-        raise DataError(f"cannot read {shown(str(path))}: {_cause(err)}") from err
+    return read_bytes(path, limit, DataError)
 
 
 def read_json(path: Path, limit: int) -> Any:

@@ -64,7 +64,9 @@ class FrameEncoder:
         options: RuntimeOptions | None = None,
     ) -> None:
         self._codec = codec
-        options = replace(options or RuntimeOptions(), threads=threads, largest=codec.largest)
+        largest = codec.largest
+        latent = codec.channels, largest[0] // codec.stride, largest[1] // codec.stride
+        options = replace(options or RuntimeOptions(), threads=threads, largest=largest, latent=latent)
         self.choice = open_chosen(runtime, codec.encoder_file(precision), options)
         self._network = self.choice.value
 

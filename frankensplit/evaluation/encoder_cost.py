@@ -8,6 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from frankensplit.edge.onnx_file import read_encoder_file
+
 
 @dataclass(frozen=True)
 class EncoderCost:
@@ -23,7 +25,7 @@ def encoder_cost(path: Path, height: int, width: int) -> EncoderCost | None:
         import onnx
     except ImportError:
         return None
-    model = onnx.load(path)
+    model = onnx.load_model_from_string(read_encoder_file(path, (height, width)))
     for dimension, side in zip(
         model.graph.input[0].type.tensor_type.shape.dim, (1, height, width, 3), strict=True
     ):

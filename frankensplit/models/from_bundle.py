@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from frankensplit.bundle import Bundle
-from frankensplit.errors import BundleError
-from frankensplit.kinds import NEXT, check_values, shown
+from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle
+from frankensplit.errors import BundleError, shown
+from frankensplit.kinds import NEXT, check_values
 from frankensplit.models.adapter import AdaptedBlueprint
 from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.blueprints import build_blueprint
@@ -22,11 +23,16 @@ from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
 from frankensplit.models.normalisation import Normalisation
 from frankensplit.models.weights import load_weights, reference_of
+from frankensplit.reading import check_safetensors
 
 M = TypeVar("M", bound=nn.Module)
 ADAPTER = "adapter"  # of the manifest's blueprint: width of the adapter behind it, where it has one
 NORMALISATION = "normalisation"  # entry of the manifest's backbone
 MEDIANS = "medians"  # beside the blueprint's weights: what the codec subtracts before rounding, float (C,)
+MOST_CLASSES = {
+    "mask": 255,
+    "boxes": 4096,
+}  # of a kind of head that gives a value a class and cell of the frame
 
 
 def load_backbone(bundle: Bundle) -> Backbone:
@@ -42,7 +48,7 @@ def load_backbone(bundle: Bundle) -> Backbone:
     check_values(f"backbone {shown(model)}", arguments, find_cut(model)[1].ARGUMENTS)
     if reference is None:
         build = partial(build_backbone, model, **arguments)
-        backbone = _filled(build, _read(bundle, "backbone"), "backbone")
+        backbone = _filled(build, _as_float(read_weights(bundle, "backbone")), "backbone")
     else:
         backbone = _referenced(model, arguments, load_weights(reference))
     if NORMALISATION in spec:
@@ -74,17 +80,19 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
     """
 
     def build() -> nn.ModuleDict:
-        return nn.ModuleDict(
-            {
-                name: build_head(
-                    name, backbone.channels, bundle.labels[name], backbone.strides, backbone.classifier
-                )
-                for name in bundle.server["heads"]
-            }
-        )
+        return nn.ModuleDict({name: _build_head(bundle, name, backbone) for name in bundle.server["heads"]})
 
-    heads: Any = _filled(build, _read(bundle, "heads"), "heads")
+    heads: Any = _filled(build, _as_float(read_weights(bundle, "heads")), "heads")
     return dict(heads.items())
+
+
+def _build_head(bundle: Bundle, name: str, backbone: Backbone) -> Head:
+    labels = bundle.labels[name]
+    head = build_head(name, backbone.channels, labels, backbone.strides, backbone.classifier)
+    most = MOST_CLASSES.get(head.kind)
+    if most is not None and len(head.classes) > most:
+        raise BundleError(f"head {name!r} has {len(head.classes)} classes, expected at most {most}")
+    return head
 
 
 def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tensor]:
@@ -100,18 +108,37 @@ def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tenso
         blueprint = build_blueprint(spec["family"], **{**spec["arguments"], **sizes})
         return AdaptedBlueprint(blueprint, target, spec[ADAPTER]) if ADAPTER in spec else blueprint
 
-    weights = _read(bundle, "blueprint")
+    weights = _as_float(read_weights(bundle, "blueprint"))
     medians = weights.pop(MEDIANS, None)
     if medians is None or medians.shape != (bundle.codec.channels,):
+        found = "missing" if medians is None else f"of shape {tuple(medians.shape)}"
         raise BundleError(
-            f"server/blueprint.safetensors has {MEDIANS} of shape {medians if medians is None else [*medians.shape]}, "
-            f"expected [{bundle.codec.channels}]: fetch or export the bundle again"
+            f"{bundle.weights('blueprint')}: {MEDIANS} are {found}, expected ({bundle.codec.channels},), one a channel"
         )
     return _filled(build, weights, "blueprint"), medians
 
 
-def _read(bundle: Bundle, part: str) -> dict[str, Tensor]:
-    weights = load_file(bundle.weights(part))
+def read_weights(bundle: Bundle, part: str) -> dict[str, Tensor]:
+    """Return the weights of ``blueprint``, ``backbone`` or ``heads`` as they are stored.
+
+    Raises:
+        BundleError: the file cannot be read, or a value is not finite.
+    """
+    path = bundle.weights(part)
+    check_safetensors(path, MAX_WEIGHTS_BYTES)
+    try:
+        weights = load_file(path)
+    except (OSError, ValueError, KeyError, SafetensorError) as err:
+        raise BundleError(f"{path} does not hold weights: {err}; fetch or export the bundle again") from err
+    for name, value in weights.items():
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise BundleError(
+                f"{path}: {shown(name)} has values that are not finite; fetch or export the bundle again"
+            )
+    return weights
+
+
+def _as_float(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 

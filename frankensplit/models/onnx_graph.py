@@ -17,8 +17,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from frankensplit.errors import BundleError
-from frankensplit.kinds import NEXT, shown
+from frankensplit.edge.onnx_file import read_encoder_file
+from frankensplit.errors import BundleError, shown
+from frankensplit.kinds import NEXT
 from frankensplit.models.encoder import CHANNELS, DownBlock, Encoder, normalise
 from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Int8Conv
@@ -65,7 +66,7 @@ def read_encoder(path: Path, size: str) -> tuple[Encoder, Tensor]:
         raise BundleError(
             f"codec.json names encoder {shown(size)}, expected one of {', '.join(CHANNELS)}; {NEXT}"
         )
-    graph = onnx.load(path, load_external_data=False).graph
+    graph = onnx.load_model_from_string(read_encoder_file(path)).graph
     try:
         return _network_of(graph, size)
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as err:

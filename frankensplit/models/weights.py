@@ -29,10 +29,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from frankensplit.bundle import Bundle, sha256_of
+from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle, sha256_of
 from frankensplit.errors import BundleError
 from frankensplit.models.timm_import import timm
 from frankensplit.places import CACHE
+from frankensplit.reading import open_regular
 from frankensplit.writing import write_file
 
 FOLDER = CACHE / "weights"
@@ -155,10 +156,8 @@ def bring(reference: WeightsReference, path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
         # what is checked is what is read, even if somebody changes the file meanwhile
         copy = Path(folder) / f"weights{path.suffix}"
-        try:
-            shutil.copyfile(path, copy)
-        except OSError as err:
-            raise BundleError(f"the weights {reference} cannot be read from {path}: {err.strerror}") from err
+        with open_regular(path, MAX_WEIGHTS_BYTES) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
         found = sha256_of(copy)
         if found != reference.sha256:
             raise BundleError(

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from frankensplit.bundle import Bundle
+from frankensplit.models.from_bundle import read_weights
 from frankensplit.models.heads import build_head
 from frankensplit.training.batches import Prepared, prepared
 from frankensplit.training.derive import derive_bundle, write_labels
@@ -41,9 +40,7 @@ def export_head(run: Path, out: Path, bundle_name: str) -> None:
     weights, recipe = load_run(run, HeadRecipe, "head.")
     bundle, name = Bundle.open(recipe.bundle), recipe.head.known_as
     others = {
-        key: value
-        for key, value in load_file(bundle.weights("heads")).items()
-        if not key.startswith(f"{name}.")
+        key: value for key, value in read_weights(bundle, "heads").items() if not key.startswith(f"{name}.")
     }
     labels = read_json(run / LABELS)
     sources = ", ".join(f"`{source.data}`" for source in recipe.data)

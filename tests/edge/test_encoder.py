@@ -15,7 +15,7 @@ from tiny_codec import CHANNELS, expected_symbols, open_codec, write_codec
 
 from frankensplit.bundle import Codec
 from frankensplit.edge.encoder import FrameEncoder
-from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable, SymbolError
+from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
 SIZES = [(360, 480), (480, 640), (640, 480), (1, 1), (37, 53), (1080, 1920)]
 
@@ -78,9 +78,9 @@ def test_what_is_no_rgb_image_is_refused(codec, bad):
 
 
 def test_an_encoder_of_other_channels_is_noticed(tmp_path):
-    encoder = FrameEncoder(open_codec(tmp_path, channels=CHANNELS + 1))
-    with pytest.raises(SymbolError, match=r"\(4, 48, 60\).*\(3, 48, 60\)"):
-        encoder.encode(frame(360, 480))
+    codec = open_codec(tmp_path, channels=CHANNELS + 1)
+    with pytest.raises(BundleError, match=r"\(1, 4, 48, 60\).*\(1, 3, 48, 60\)"):
+        FrameEncoder(codec)
 
 
 def test_a_changed_encoder_never_starts(tmp_path):

@@ -86,7 +86,7 @@ def test_what_the_parser_refuses_is_in_the_error(fake, model, tmp_path):
         build(model, tmp_path)
     model.write_bytes(b"not a model")
     fake.behaviour.refuses = set()
-    with pytest.raises(BundleError, match="Failed to parse the ONNX model"):
+    with pytest.raises(BundleError, match="is not an encoder that is run here"):
         build(model, tmp_path)
 
 

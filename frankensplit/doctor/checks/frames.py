@@ -9,13 +9,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.bundle import FP32, Codec
+from frankensplit.bundle import Codec
 from frankensplit.doctor.checks.bundle import open_codec
 from frankensplit.doctor.checks.runtimes import options_for
 from frankensplit.doctor.finding import Finding, fault, note, ok
 from frankensplit.doctor.machine import Machine
 from frankensplit.edge.runtimes import Runtime, RuntimeOptions, open_runtime, probe_runtime, runtime_names
 from frankensplit.errors import FrankensplitError, RuntimeUnavailable
+from frankensplit.manifest import FP32
 
 TITLE = "frames"
 ORDER = 100

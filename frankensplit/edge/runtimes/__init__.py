@@ -42,12 +42,14 @@ class RuntimeOptions:
         threads: CPU threads that the network may use, at least 1.
         largest: height and width in pixels of the largest frame to come, multiples of 32; runtimes that build for
             sizes build for all up to this one. None: unknown.
+        latent: ``(C, h, w)`` of the symbols of this largest frame; an encoder that gives others is refused. None: any.
         engines: folder of built engines; None: ``ENGINES``, in the user's cache.
         zero_copy: ``on`` maps the frame into the accelerator, ``off`` copies it, ``auto`` times both where both work.
     """
 
     threads: int = 1
     largest: tuple[int, int] | None = None
+    latent: tuple[int, int, int] | None = None
     engines: Path | None = None
     zero_copy: str = AUTO
 

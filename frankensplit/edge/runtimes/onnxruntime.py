@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import FOR_CPUS
+from frankensplit.edge.onnx_file import read_encoder_file
 from frankensplit.edge.runtimes import Probe, RuntimeOptions
 from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
@@ -49,6 +50,7 @@ class Runtime:
 
     def __init__(self, model_path: Path, options: RuntimeOptions) -> None:
         model_path = self._variant(model_path)
+        read_encoder_file(model_path, options.largest, options.latent)
         self._session = open_session(model_path, self._providers(model_path, options), options.threads)
         self._frame, self._shape, self._has_scale = _check_contract(self._session, model_path)
 
@@ -66,7 +68,10 @@ class Runtime:
             raise BundleError(
                 f"scale {scale} asked of an encoder without quality levels: export the codec again"
             )
-        return self._run(inputs)
+        try:
+            return self._run(inputs)
+        except Exception as err:  # its many exceptions share no base but Exception
+            raise BundleError(f"the encoder failed on a frame of {frame.shape}: {err}") from err
 
     def _variant(self, model_path: Path) -> Path:
         """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from frankensplit.edge.onnx_file import read_encoder_file
 from frankensplit.edge.runtimes import Probe, RuntimeOptions
 from frankensplit.edge.tensorrt.build import Settings
-from frankensplit.edge.tensorrt.built import open_built, read_model
+from frankensplit.edge.tensorrt.built import open_built
 from frankensplit.edge.tensorrt.cudart import open_cuda
 from frankensplit.edge.tensorrt.engine_cache import EngineCache, engines_folder
 from frankensplit.edge.tensorrt.library import journal_of, load_tensorrt, make
@@ -47,7 +48,8 @@ class Runtime:
 
     def __init__(self, model_path: Path, options: RuntimeOptions) -> None:
         trt, cuda = load_tensorrt(), open_cuda()
-        identity = Identity.of(trt, cuda, read_model(model_path), Settings())
+        model = read_encoder_file(model_path, options.largest, options.latent)
+        identity = Identity.of(trt, cuda, model, Settings())
         cache = EngineCache(engines_folder(options.engines))
         self._engine = open_built(trt, cuda, model_path, identity, cache, options.largest, options.zero_copy)
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from frankensplit.edge.onnx_file import read_encoder_file
 from frankensplit.edge.tensorrt import reference as references
 from frankensplit.edge.tensorrt.build import Progress, Settings, build_plan
-from frankensplit.edge.tensorrt.built import BAD, open_container, read_model
+from frankensplit.edge.tensorrt.built import BAD, open_container
 from frankensplit.edge.tensorrt.container import Container
 from frankensplit.edge.tensorrt.cudart import Cuda, open_cuda
 from frankensplit.edge.tensorrt.engine import OFF, Engine
@@ -120,7 +121,7 @@ class _Build:
     ) -> None:
         self._trt, self._cuda, self._cache, self._settings = trt, cuda, cache, settings
         self._precision, self._model_path, self._profile = precision, model_path, profile
-        self._model = read_model(model_path)
+        self._model = read_encoder_file(model_path, (profile.height, profile.width))
         self._identity = Identity.of(trt, cuda, self._model, settings)
         self._name = self._identity.name(profile)
         self._told = told

@@ -19,14 +19,6 @@ from frankensplit.errors import BundleError, RuntimeUnavailable
 BAD = (EngineDamaged, EngineWrong, BundleError)
 
 
-def read_model(path: Path) -> bytes:
-    """Return the ONNX file; raises BundleError."""
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise BundleError(f"cannot read {path}: {err.strerror}; export the codec again") from err
-
-
 def open_container(
     trt: Any,
     cuda: Cuda,

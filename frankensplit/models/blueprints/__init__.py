@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from frankensplit.errors import BundleError
-from frankensplit.kinds import NEXT, check_values, shown
+from frankensplit.errors import BundleError, shown
+from frankensplit.kinds import NEXT, check_values
 from frankensplit.models.backbone import Backbone
 
 

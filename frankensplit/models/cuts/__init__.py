@@ -14,8 +14,7 @@ import pkgutil
 import re
 from typing import Any
 
-from frankensplit.errors import BundleError
-from frankensplit.kinds import shown
+from frankensplit.errors import BundleError, shown
 from frankensplit.models.timm_import import timm
 
 # A name and perhaps a tag; timm would read others as a hub's repository or a folder.

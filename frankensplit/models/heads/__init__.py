@@ -12,8 +12,8 @@ from torch import nn
 
 from frankensplit.data.labels import UNLABELLED
 from frankensplit.data.truth import TruthKind
-from frankensplit.errors import BundleError
-from frankensplit.kinds import NEXT, shown
+from frankensplit.errors import BundleError, shown
+from frankensplit.kinds import NEXT
 from frankensplit.models.heads.base import Head
 
 
