@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each door of ``targets.py`` takes the committed seeds and some hundred hostile inputs, the same in every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from targets import TARGETS, Target
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_hostile_input_is_refused_by_name_or_does_no_harm(target: Target) -> None:
+    @settings(
+        max_examples=target.examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.inputs)
+    def attack(data: bytes) -> None:
+        target.run(data)
+
+    attack()
+
+
+@pytest.mark.parametrize(
+    ("target", "seed"),
+    [(target, seed) for target in TARGETS.values() for seed in target.seeds],
+    ids=lambda value: value.name,
+)
+def test_seed(target: Target, seed: Path) -> None:
+    target.run(seed.read_bytes())
