@@ -140,6 +140,22 @@ def seal(header: bytes, payload: bytes) -> bytes:
     return checked + struct.pack("<I", zlib.crc32(checked + payload)) + payload
 
 
+@cache
+def some_coding(in_context: bool, channels: int, variant: int) -> Tables | Contexts:
+    """One of a few tables or contexts, narrow and wide: to make them takes longer than to decode with them."""
+    rng = np.random.default_rng([channels, variant])
+    make = random_contexts if in_context else random_tables
+    return make(rng, channels, (1, 3, 20, 300)[variant % 4])
+
+
+def coded_at_random(draw: st.DrawFn, coding: Tables | Contexts, shape: Sequence[int]) -> bytes:
+    """A good payload of this shape."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if isinstance(coding, Contexts):
+        return rans.encode_in_context(random_latent(rng, *shape), coding)
+    return rans.encode(random_symbols(rng, coding, *shape[1:]), coding)
+
+
 @st.composite
 def payloads(draw: st.DrawFn, good: bytes) -> bytes:
     """What a decoder is given: a damaged payload, words at the edges of their range, or noise in whole words."""
@@ -149,27 +165,24 @@ def payloads(draw: st.DrawFn, good: bytes) -> bytes:
         data = draw(damaged([good]))
         return data[: len(data) // 4 * 4] if draw(st.integers(0, 3)) else data
     if kind == "words":
-        return b"".join(struct.pack("<I", one) for one in draw(st.lists(word, max_size=40)))
+        return b"".join(struct.pack("<I", one) for one in draw(st.lists(word, min_size=1, max_size=40)))
     if kind == "begun":
         state = draw(st.one_of(st.just(1 << 31), st.just(2**63 - 1), st.integers(1 << 31, 2**63 - 1)))
-        return struct.pack("<Q", state) + draw(st.binary(max_size=160))
+        words = draw(st.integers(0, 40))
+        return struct.pack("<Q", state) + draw(st.binary(min_size=4 * words, max_size=4 * words))
     return good
 
 
 @st.composite
 def packets(draw: st.DrawFn) -> bytes:
     """Packets of the small codec; most have a header so right that the decoder is reached."""
-    codec, rng = small_codec(), np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    codec = small_codec()
     height, width = draw(st.sampled_from([(32, 64), (360, 480), (1, 65535), (1080, 1920), (65535, 1024)]))
     number = draw(st.sampled_from([0, 0, 1, 2]))
     level, shape = codec.level(number), codec.latent_shape(height, width)
-    in_context = level.contexts is not None and draw(st.booleans())
-    if in_context:
-        assert level.contexts is not None
-        payload = rans.encode_in_context(random_latent(rng, *shape), level.contexts)
-    else:
-        payload = rans.encode(random_symbols(rng, level.tables, *shape[1:]), level.tables)
-    packet = Packet(number, codec.id, height, width, shape, draw(payloads(payload)), in_context)
+    coding = level.contexts if level.contexts is not None and draw(st.booleans()) else level.tables
+    payload = draw(payloads(coded_at_random(draw, coding, shape)))
+    packet = Packet(number, codec.id, height, width, shape, payload, isinstance(coding, Contexts))
     data = packet.to_bytes()
     kind = draw(st.sampled_from(["payload", "payload", "payload", "field", "bytes"]))
     if kind == "field":
@@ -211,20 +224,15 @@ HOSTILE_SIDES = (0, 1, -1, 2**15, 65535, 65536, 2**31, 2**33, 2**62)
 @st.composite
 def decodings(draw: st.DrawFn) -> bytes:
     """Tables or contexts, the shape of a latent and a payload, as an ``.npz``."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = [draw(st.integers(1, 4)), draw(st.integers(0, 6)), draw(st.integers(0, 20))]
-    widest = draw(st.sampled_from([1, 3, 20, 300]))
-    if draw(st.booleans()):
-        contexts = random_contexts(rng, shape[0], widest)
-        payload = rans.encode_in_context(random_latent(rng, *shape), contexts)
-        arrays: Arrays = {name: getattr(contexts, name) for name in CHOICE}
-        tables = contexts.tables
-    else:
-        tables = random_tables(rng, shape[0], widest)
-        payload, arrays = rans.encode(random_symbols(rng, tables, *shape[1:]), tables), {}
-    arrays |= {name: getattr(tables, name) for name in TABLE_NAMES}
+    coding = some_coding(draw(st.booleans()), shape[0], draw(st.integers(0, 11)))
+    payload = coded_at_random(draw, coding, shape)
+    tables = coding.tables if isinstance(coding, Contexts) else coding
+    arrays: Arrays = {name: getattr(tables, name) for name in TABLE_NAMES}
+    if isinstance(coding, Contexts):
+        arrays |= {name: getattr(coding, name) for name in CHOICE}
     arrays = draw(hostile_arrays(arrays, most=draw(st.sampled_from([0, 0, 0, 2]))))
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 5)) == 0:
         shape[draw(st.integers(0, 2))] = draw(st.one_of(st.integers(0, 30), st.sampled_from(HOSTILE_SIDES)))
     given = np.frombuffer(draw(payloads(payload)), np.uint8)
     return write_npz(arrays | {"shape": np.array(shape, np.int64), "payload": given})
