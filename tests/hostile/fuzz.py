@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,11 +128,22 @@ def _search(target: Target, seconds: float, out: Path, limited: bool) -> int:
         faulthandler.dump_traceback_later(HANG_S, exit=True)
         target.run(data)
 
-    every = settings(max_examples=ROUND, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    for path in target.seeds:
-        feed(path.read_bytes())
-    while time.monotonic() < deadline:
-        seed(int.from_bytes(os.urandom(8), "big"))(every(given(target.inputs)(feed)))()
+    every = settings(
+        max_examples=ROUND,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        for path in target.seeds:
+            feed(path.read_bytes())
+        while time.monotonic() < deadline:
+            seed(int.from_bytes(os.urandom(8), "big"))(every(given(target.inputs)(feed)))()
+    except Exception as error:
+        error.__notes__ = []  # hypothesis tells the whole input, which the file holds
+        traceback.print_exception(error, limit=-6)
+        return FAULT
     faulthandler.cancel_dump_traceback_later()
     last.unlink()
     print(f"{target.name}: {count} inputs, no fault", flush=True)
