@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -85,7 +86,16 @@ def hostile_json(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
             holder[key] = holder[key] * draw(st.sampled_from([0, 2, 300]))
         else:
             holder[key] = draw(st.sampled_from(VALUES))
-    return json.dumps(value).encode()
+    text = json.dumps(value)
+    end = draw(st.sampled_from(["none", "none", "none", "none", "deep", "digits", "twice"]))
+    if end == "deep":
+        depth = draw(st.sampled_from([100, 3000, 100_000]))
+        text = text[:-1] + ', "deep": ' + "[" * depth + "]" * depth + "}"
+    elif end == "digits":
+        text = re.sub(r"\d+", "9" * 5000, text, count=1)
+    elif end == "twice":
+        text += text
+    return text.encode()
 
 
 def write_npz(arrays: Arrays, compressed: bool = False) -> bytes:

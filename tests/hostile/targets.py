@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import json
 import shutil
 import struct
+import tarfile
 import tempfile
 import tracemalloc
 import zlib
@@ -37,7 +39,9 @@ from frankensplit.codec import HEADER_BYTES, Contexts, Packet, Tables, rans
 from frankensplit.codec.context import CHOICE
 from frankensplit.codec.context import TABLES as TABLE_NAMES
 from frankensplit.edge.image import ENCODINGS, MAX_FILE_PIXELS, decode_compressed, message_to_rgb
-from frankensplit.errors import BundleError, ImageError, PacketError, TablesError
+from frankensplit.data.coco import read_annotations
+from frankensplit.data.shards import read_shard
+from frankensplit.errors import BundleError, DataError, ImageError, PacketError, TablesError
 from frankensplit.geometry import Geometry
 
 HERE = Path(__file__).parent
@@ -53,14 +57,14 @@ class Target:
     Args:
         name: also of its folder in ``seeds/``.
         inputs: hostile bytes.
-        check: raises on a fault.
+        check: tells whether the input was accepted; raises on a fault.
         memory_mib: what one input may allocate at a time.
         examples: inputs in the suite.
     """
 
     name: str
     inputs: st.SearchStrategy[bytes]
-    check: Callable[[bytes], None]
+    check: Callable[[bytes], bool]
     memory_mib: int
     examples: int
 
@@ -69,15 +73,16 @@ class Target:
         """Committed inputs that once were a fault or nearly so."""
         return sorted(path for path in (HERE / "seeds" / self.name).glob("*") if path.is_file())
 
-    def run(self, data: bytes) -> None:
-        """Check one input and what it allocates."""
+    def run(self, data: bytes) -> bool:
+        """Check one input and what it allocates; tell whether it was accepted."""
         tracemalloc.start()
         try:
-            self.check(data)
+            accepted = self.check(data)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
         assert peak <= self.memory_mib * MIB, f"{len(data)} bytes made {peak / MIB:.0f} MiB be allocated"
+        return accepted
 
 
 # ---- packets and the entropy decoder ----
@@ -191,7 +196,7 @@ def packets(draw: st.DrawFn) -> bytes:
     return draw(damaged([data])) if kind == "bytes" else data
 
 
-def check_packet(data: bytes) -> None:
+def check_packet(data: bytes) -> bool:
     """Only a packet that the codec itself could have made gives symbols."""
     codec = small_codec()
     try:
@@ -199,13 +204,14 @@ def check_packet(data: bytes) -> None:
         assert packet.to_bytes() == data
         symbols = agreed(lambda: codec.unpack(data)[0])
     except PacketError:
-        return
+        return False
     assert symbols.shape == codec.latent_shape(packet.source_height, packet.source_width)
     level = codec.level(packet.level)
     _check_coded_again(symbols, packet.payload, level.contexts if packet.context_coded else level.tables)
     again = codec.pack(symbols, packet.source_height, packet.source_width, packet.level)
     assert len(again) <= len(data)
     np.testing.assert_array_equal(codec.unpack(again)[0], symbols)
+    return True
 
 
 def _check_coded_again(symbols: NDArray[np.int32], payload: bytes, coding: Tables | Contexts | None) -> None:
@@ -238,7 +244,7 @@ def decodings(draw: st.DrawFn) -> bytes:
     return write_npz(arrays | {"shape": np.array(shape, np.int64), "payload": given})
 
 
-def check_decoder(data: bytes) -> None:
+def check_decoder(data: bytes) -> bool:
     """Both coders give the same symbols or refuse in the same words, and what is accepted encodes to its payload."""
     arrays = read_npz(data)
     sides, payload = arrays.pop("shape").tolist(), arrays.pop("payload").tobytes()
@@ -246,16 +252,17 @@ def check_decoder(data: bytes) -> None:
     try:
         coding = _coding(arrays)
     except TablesError:
-        return
+        return False
     try:
         if isinstance(coding, Contexts):
             symbols = agreed(lambda: rans.decode_in_context(payload, shape, coding, MAX_SYMBOLS))
         else:
             symbols = agreed(lambda: rans.decode(payload, shape, coding, MAX_SYMBOLS))
     except PacketError:
-        return
+        return False
     assert symbols.shape == shape and symbols.size <= MAX_SYMBOLS
     _check_coded_again(symbols, payload, coding)
+    return True
 
 
 def _coding(arrays: Arrays) -> Tables | Contexts:
@@ -269,17 +276,27 @@ def _coding(arrays: Arrays) -> Tables | Contexts:
 # ---- files of a bundle ----
 
 
-def check_tables(data: bytes) -> None:
+def check_tables(data: bytes) -> bool:
     """A file of tables or contexts is refused, or codes what lies within it."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "tables.npz"
-        file.write_bytes(data)
+    accepted = False
+    with as_file(data, "tables.npz") as file:
         for load in (Tables.load, Contexts.load):
             try:
                 coding = load(file)
             except TablesError:
                 continue
             _check_round_trip(coding)
+            accepted = True
+    return accepted
+
+
+@contextmanager
+def as_file(data: bytes, name: str) -> Iterator[Path]:
+    """Lay the bytes where a reader of files finds them."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes(data)
+        yield file
 
 
 def _check_round_trip(coding: Tables | Contexts) -> None:
@@ -316,7 +333,7 @@ def bundle_files(draw: st.DrawFn) -> bytes:
     return name.encode() + b"\n" + content
 
 
-def check_bundle(data: bytes) -> None:
+def check_bundle(data: bytes) -> bool:
     """A bundle with right hashes and one hostile file of JSON opens, or is refused by name."""
     name, _, content = data.partition(b"\n")
     _, folder = bundle_copy()
@@ -327,10 +344,11 @@ def check_bundle(data: bytes) -> None:
             _stamp(folder, name.decode(), content)
         _open(folder)
     except (BundleError, TablesError):
-        return
+        return False
     finally:
         for one in {"manifest.json", name.decode()}:
             shutil.copyfile(SHIPPED / one, folder / one)
+    return True
 
 
 def _stamp(folder: Path, name: str, content: bytes) -> None:
@@ -382,14 +400,14 @@ def messages(draw: st.DrawFn) -> bytes:
     return json.dumps(fields | rest).encode()
 
 
-def check_image(data: bytes) -> None:
+def check_image(data: bytes) -> bool:
     """A raw image is refused, or gives RGB of its size that can be prepared for a network."""
     fields = json.loads(data)
     message = SimpleNamespace(**{**fields, "data": bytes.fromhex(fields["data"])})
     try:
         rgb = message_to_rgb(message)
     except ImageError:
-        return
+        return False
     assert rgb.shape == (message.height, message.width, 3) and rgb.dtype == np.uint8
     assert rgb.size <= 3 * len(message.data)
     if message.encoding in ("rgb8", "bgr8"):
@@ -397,6 +415,7 @@ def check_image(data: bytes) -> None:
         pixels = rows[:, : 3 * message.width].reshape(rgb.shape)
         np.testing.assert_array_equal(rgb, pixels if message.encoding == "rgb8" else pixels[..., ::-1])
     _check_prepared(rgb)
+    return True
 
 
 def _check_prepared(rgb: NDArray[np.uint8]) -> None:
@@ -472,8 +491,9 @@ def _hostile_png(draw: st.DrawFn, png: bytes) -> bytes:
     return png[:8] + b"".join(body)
 
 
-def check_picture(data: bytes) -> None:
+def check_picture(data: bytes) -> bool:
     """A compressed image is refused, or gives RGB of a bounded size."""
+    accepted = False
     for file_format in ("", "bayer_rggb8; jpeg compressed bgr8"):
         try:
             rgb = decode_compressed(data, file_format)
@@ -482,6 +502,76 @@ def check_picture(data: bytes) -> None:
         assert rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.dtype == np.uint8
         assert rgb.shape[0] * rgb.shape[1] <= MAX_FILE_PIXELS
         _check_prepared(rgb)
+        accepted = True
+    return accepted
+
+
+# ---- data sets ----
+
+
+@cache
+def coco() -> bytes:
+    """A small list of pictures with boxes."""
+    boxes = [
+        {"id": 5, "image_id": 7, "category_id": 3, "bbox": [1, 2, 10.5, 4], "area": 42, "iscrowd": 0},
+        {"id": 6, "image_id": 7, "category_id": 9, "bbox": [0, 0, 16, 12], "area": 192, "iscrowd": 1},
+    ]
+    pictures = [{"id": number, "file_name": f"{number}.png", "height": 12, "width": 16} for number in (7, 8)]
+    classes = [{"id": 3, "name": "car"}, {"id": 9, "name": "person"}]
+    return json.dumps({"categories": classes, "images": pictures, "annotations": boxes}).encode()
+
+
+def check_coco(data: bytes) -> bool:
+    """A list of pictures is refused, or gives boxes of classes that it names."""
+    with as_file(data, "annotations.json") as file:
+        try:
+            read = read_annotations(file)
+        except DataError:
+            return False
+    for picture in read.pictures:
+        assert len(picture.boxes.corners) == len(picture.boxes.class_ids)
+        assert all(0 <= one < len(read.classes) for one in picture.boxes.class_ids)
+    return True
+
+
+@cache
+def shards() -> list[bytes]:
+    """A tar of two samples in each of the formats that there are."""
+    found = []
+    for kind in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=kind) as tar:
+            for name, content in (
+                ("a/one.png", pictures()["png"]),
+                ("a/one.mask.png", pictures()["mosaic"]),
+                ("two.jpg", pictures()["jpeg"]),
+                ("two.cls", b"7"),
+                ("é" * 40 + ".cls", b"1"),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        found.append(file.getvalue()[: 512 * 22])
+    return found
+
+
+def check_shard(data: bytes) -> bool:
+    """A shard is refused, or gives samples each of whose parts is refused or of a bounded size."""
+    accepted = False
+    with as_file(data, "val-0.tar") as file:
+        try:
+            samples = list(read_shard(file))
+        except DataError:
+            return False
+        for sample in samples:
+            assert sum(map(len, sample.members.values())) <= len(data)
+            for part in (sample.image, sample.mask, sample.label):
+                try:
+                    part()
+                except DataError:
+                    continue
+                accepted = True
+    return accepted
 
 
 def _npz_seeds() -> list[bytes]:
@@ -491,11 +581,13 @@ def _npz_seeds() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("packet", packets(), check_packet, 16, 300),
-        Target("decoder", decodings(), check_decoder, 16, 400),
-        Target("tables", hostile_npz(_npz_seeds()), check_tables, 64, 200),
-        Target("bundle", bundle_files(), check_bundle, 64, 120),
-        Target("image", messages(), check_image, 16, 300),
-        Target("picture", picture_files(), check_picture, 7 * MAX_FILE_PIXELS // MIB, 200),
+        Target("packet", packets(), check_packet, 16, 200),
+        Target("decoder", decodings(), check_decoder, 16, 300),
+        Target("tables", hostile_npz(_npz_seeds()), check_tables, 64, 120),
+        Target("bundle", bundle_files(), check_bundle, 64, 80),
+        Target("image", messages(), check_image, 16, 200),
+        Target("picture", picture_files(), check_picture, 7 * MAX_FILE_PIXELS // MIB, 120),
+        Target("coco", st.one_of(hostile_json([coco()]), damaged([coco()])), check_coco, 16, 120),
+        Target("shard", damaged(shards()), check_shard, 7 * MAX_FILE_PIXELS // MIB, 120),
     )
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,12 @@ def test_hostile_input_is_refused_by_name_or_does_no_harm(target: Target) -> Non
     )
     @given(target.inputs)
     def attack(data: bytes) -> None:
-        target.run(data)
+        outcomes[target.run(data)] += 1
 
+    outcomes: Counter[bool] = Counter()
     attack()
+    assert outcomes[True] > target.examples // 40, "hardly anything gets behind the door"
+    assert outcomes[False] > target.examples // 10, "hardly anything is hostile"
 
 
 @pytest.mark.parametrize(
