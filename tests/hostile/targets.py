@@ -33,12 +33,11 @@ from hypothesis import strategies as st
 from mutate import Arrays, damaged, hostile_arrays, hostile_json, hostile_npz, read_npz, write_npz
 from numpy.typing import NDArray
 
-from frankensplit import bundle as bundles
 from frankensplit.bundle import Bundle, Codec, Level, canonical_json, codec_id
 from frankensplit.codec import HEADER_BYTES, Contexts, Packet, Tables, rans
 from frankensplit.codec.context import CHOICE
 from frankensplit.codec.context import TABLES as TABLE_NAMES
-from frankensplit.edge.image import ENCODINGS, MAX_FILE_PIXELS, decode_compressed, message_to_rgb
+from frankensplit.edge.image import ENCODINGS, decode_compressed, message_to_rgb
 from frankensplit.data.coco import read_annotations
 from frankensplit.data.shards import read_shard
 from frankensplit.errors import BundleError, DataError, ImageError, PacketError, TablesError
@@ -48,6 +47,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MIB = 1 << 20
 MAX_SYMBOLS = 512  # in one latent of the decoder's target: the twin takes microseconds for each
+MAX_PIXELS = 1 << 26  # no picture that is larger is ever decoded
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ def _open(folder: Path) -> None:
     assert isinstance(blueprint["family"], str) and isinstance(blueprint["arguments"], dict)
     for head in opened.server["heads"]:
         assert all(isinstance(one, str) for one in opened.labels[head]["classes"])
-    assert 1 <= codec.largest[0] * codec.largest[1] <= bundles.MAX_SOURCE_PIXELS
+    assert 1 <= codec.largest[0] * codec.largest[1] <= MAX_PIXELS
     assert codec.latent_shape(480, 640)[0] == codec.tables.channels
     canonical_json(codec.manifest)
 
@@ -500,7 +500,7 @@ def check_picture(data: bytes) -> bool:
         except ImageError:
             continue
         assert rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.dtype == np.uint8
-        assert rgb.shape[0] * rgb.shape[1] <= MAX_FILE_PIXELS
+        assert rgb.shape[0] * rgb.shape[1] <= MAX_PIXELS
         _check_prepared(rgb)
         accepted = True
     return accepted
@@ -586,8 +586,8 @@ TARGETS = {
         Target("tables", hostile_npz(_npz_seeds()), check_tables, 64, 120),
         Target("bundle", bundle_files(), check_bundle, 64, 80),
         Target("image", messages(), check_image, 16, 200),
-        Target("picture", picture_files(), check_picture, 7 * MAX_FILE_PIXELS // MIB, 120),
+        Target("picture", picture_files(), check_picture, 7 * MAX_PIXELS // MIB, 120),
         Target("coco", st.one_of(hostile_json([coco()]), damaged([coco()])), check_coco, 16, 120),
-        Target("shard", damaged(shards()), check_shard, 7 * MAX_FILE_PIXELS // MIB, 120),
+        Target("shard", damaged(shards()), check_shard, 7 * MAX_PIXELS // MIB, 120),
     )
 }
