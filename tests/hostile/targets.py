@@ -19,7 +19,7 @@ import tempfile
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -357,10 +357,8 @@ def _stamp(folder: Path, name: str, content: bytes) -> None:
     manifest = json.loads(file.read_bytes())
     manifest["files"][name] = hashlib.sha256(content).hexdigest()
     if name == "codec/codec.json":
-        try:
+        with suppress(ValueError, RecursionError):
             manifest["codec_id"] = codec_id(json.loads(content)).hex()
-        except ValueError:
-            pass
     file.write_text(json.dumps(manifest), encoding="utf-8")
 
 
