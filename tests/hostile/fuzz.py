@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CODER = "frankensplit.codec._rans"
 SANITISED = ("packet", "decoder")  # the targets that reach the C coder
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
+SANITIZERS = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+    "-g",
+    "-O1",
+]
 ADDRESS_SPACE = 4 << 30  # bytes: libraries take one GiB, a picture half of one
 HANG_S = 60.0  # inputs take milliseconds; this is for a machine that does much else
 ROUND = 100  # inputs between two looks at the clock
@@ -38,7 +44,9 @@ FAULT = 1
 
 def main() -> int:
     """Fuzz, or replay a file; return 1 if there was a fault."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together (default: 5)")
     parser.add_argument("--target", action="append", help="only this one; may be given again")
     parser.add_argument("--out", type=Path, default=Path("fuzz-found"), help="folder for what makes a fault")
@@ -61,7 +69,10 @@ def main() -> int:
         return _search(TARGETS[names[0]], args.child, args.out, limited=args.coder is None)
     with tempfile.TemporaryDirectory() as scratch:
         coder = build_sanitised(Path(scratch))
-        print("C coder with sanitizers" if coder else "C coder as it is: the compiler has no sanitizers", flush=True)
+        print(
+            "C coder with sanitizers" if coder else "C coder as it is: the compiler has no sanitizers",
+            flush=True,
+        )
         found = [_watch(name, 60 * args.minutes / len(names), args.out, coder) for name in names]
     return FAULT if any(found) else 0
 
@@ -73,16 +84,26 @@ def build_sanitised(folder: Path) -> Path | None:
     command = ["cc", *SANITIZERS, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(made)]
     try:
         built = subprocess.run(command, capture_output=True).returncode == 0
-        works = built and subprocess.run([sys.executable, "-c", "pass"], env=_sanitised(os.environ)).returncode == 0
+        works = (
+            built
+            and subprocess.run([sys.executable, "-c", "pass"], env=_sanitised(os.environ)).returncode == 0
+        )
     except OSError:
         return None
     return made if works else None
 
 
 def _sanitised(environment: os._Environ[str]) -> dict[str, str]:
-    runtime = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+    runtime = subprocess.run(
+        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True
+    ).stdout.strip()
     # Python itself leaks a little at its end.
-    return {**environment, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0:malloc_context_size=1:quarantine_size_mb=16", "PYTHONMALLOC": "malloc"}
+    return {
+        **environment,
+        "LD_PRELOAD": runtime,
+        "ASAN_OPTIONS": "detect_leaks=0:malloc_context_size=1:quarantine_size_mb=16",
+        "PYTHONMALLOC": "malloc",
+    }
 
 
 def _load_coder(file: Path) -> None:
@@ -101,7 +122,11 @@ def _watch(name: str, seconds: float, out: Path, coder: Path | None) -> bool:
         command += ["--coder", str(coder)]
         environment = _sanitised(os.environ)
     ended = subprocess.run(
-        [*command, "--child", f"{seconds:.1f}"], env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
+        [*command, "--child", f"{seconds:.1f}"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
     )
     if not ended.returncode:
         return False
@@ -109,7 +134,10 @@ def _watch(name: str, seconds: float, out: Path, coder: Path | None) -> bool:
     found = last.with_name(f"{name}-{hashlib.sha256(last.read_bytes()).hexdigest()[:12]}")
     last.replace(found)
     print(ended.stderr[-4000:])
-    print(f"{name}: FAULT (status {ended.returncode}) by {found}; again: make fuzz TARGET={name} REPLAY={found}", flush=True)
+    print(
+        f"{name}: FAULT (status {ended.returncode}) by {found}; again: make fuzz TARGET={name} REPLAY={found}",
+        flush=True,
+    )
     return True
 
 

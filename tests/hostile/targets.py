@@ -276,6 +276,23 @@ def _coding(arrays: Arrays) -> Tables | Contexts:
 # ---- files of a bundle ----
 
 
+SHIPPED = ROOT / "bundles" / "street-nano"
+JSON_FILES = ("manifest.json", "labels.json", "codec/codec.json", "codec/precisions.json")
+ALL_SHIPPED = tuple(ROOT / "bundles" / name for name in ("street", "street-nano"))
+
+
+@cache
+def shipped_tables() -> list[bytes]:
+    """All tables and contexts of the shipped bundles."""
+    return [file.read_bytes() for folder in ALL_SHIPPED for file in sorted((folder / "codec").glob("*.npz"))]
+
+
+@st.composite
+def table_files(draw: st.DrawFn) -> bytes:
+    """Tables or contexts, changed."""
+    return draw(hostile_npz(shipped_tables()))
+
+
 def check_tables(data: bytes) -> bool:
     """A file of tables or contexts is refused, or codes what lies within it."""
     accepted = False
@@ -310,11 +327,6 @@ def _check_round_trip(coding: Tables | Contexts) -> None:
         symbols = random_symbols(rng, coding, 1, 2)
         decoded = rans.decode(rans.encode(symbols, coding), (coding.channels, 1, 2), coding)
     np.testing.assert_array_equal(decoded, symbols)
-
-
-SHIPPED = ROOT / "bundles" / "street-nano"
-JSON_FILES = ("manifest.json", "labels.json", "codec/codec.json", "codec/precisions.json")
-ALL_SHIPPED = tuple(ROOT / "bundles" / name for name in ("street", "street-nano"))
 
 
 @cache
@@ -383,7 +395,9 @@ def _open(folder: Path) -> None:
 @st.composite
 def messages(draw: st.DrawFn) -> bytes:
     """The fields of a ``sensor_msgs/Image`` as JSON, ``data`` in hexadecimal."""
-    encoding = draw(st.one_of(st.sampled_from(sorted(ENCODINGS)), st.sampled_from(["", "32FC1", "rgb8\0", "é" * 999])))
+    encoding = draw(
+        st.one_of(st.sampled_from(sorted(ENCODINGS)), st.sampled_from(["", "32FC1", "rgb8\0", "é" * 999]))
+    )
     layout = ENCODINGS.get(encoding, ENCODINGS["rgb8"])
     height, width = draw(st.integers(0, 12)), draw(st.integers(0, 12))
     step = width * layout.itemsize * layout.channels + draw(st.sampled_from([0, 0, 0, 1, 5]))
@@ -436,7 +450,9 @@ def pictures() -> dict[str, bytes]:
         "webp": (".webp", bgr, (cv2.IMWRITE_WEBP_QUALITY, 80)),
         "lossless": (".webp", bgr, (cv2.IMWRITE_WEBP_QUALITY, 101)),
     }
-    return {name: cv2.imencode(suffix, pixels, how)[1].tobytes() for name, (suffix, pixels, how) in kinds.items()}
+    return {
+        name: cv2.imencode(suffix, pixels, how)[1].tobytes() for name, (suffix, pixels, how) in kinds.items()
+    }
 
 
 @st.composite
@@ -448,14 +464,22 @@ def picture_files(draw: st.DrawFn) -> bytes:
         return draw(_hostile_png(pictures()[draw(st.sampled_from(["png", "deep", "mosaic"]))]))
     if kind == "size":
         jpeg = bytearray(pictures()[draw(st.sampled_from(["jpeg", "progressive", "grey"]))])
-        at = next(jpeg.find(b"\xff" + bytes([marker])) for marker in (0xC0, 0xC2) if b"\xff" + bytes([marker]) in jpeg)
+        at = next(
+            jpeg.find(b"\xff" + bytes([marker]))
+            for marker in (0xC0, 0xC2)
+            if b"\xff" + bytes([marker]) in jpeg
+        )
         for place in (at + 5, at + 7):
             side = draw(st.one_of(st.integers(0, 40), st.sampled_from([2048, 65500, 65535])))
             jpeg[place : place + 2] = side.to_bytes(2, "big")
         return bytes(jpeg)
     if kind == "padded":
         jpeg = bytearray(pictures()["jpeg"])
-        filler = draw(st.sampled_from([b"\xff" * 5000, b"\xff\xd0" * 2000, b"\xff\xe0\x00\x02" * 1000, b"\xff\xfe\xff\xff"]))
+        filler = draw(
+            st.sampled_from(
+                [b"\xff" * 5000, b"\xff\xd0" * 2000, b"\xff\xe0\x00\x02" * 1000, b"\xff\xfe\xff\xff"]
+            )
+        )
         return bytes(jpeg[:2] + filler + jpeg[2:])
     return draw(damaged(seeds))
 
@@ -473,7 +497,9 @@ def _hostile_png(draw: st.DrawFn, png: bytes) -> bytes:
         if change == "damage":
             chunks[which] = (chunks[which][0], draw(damaged([chunks[which][1]], most=2)))
         elif change == "size" and chunks[0][0] == b"IHDR":
-            side = st.one_of(st.integers(0, 64), st.sampled_from([4096, 8192, 65535, 65536, 2**31 - 1, 2**32 - 1]))
+            side = st.one_of(
+                st.integers(0, 64), st.sampled_from([4096, 8192, 65535, 65536, 2**31 - 1, 2**32 - 1])
+            )
             sides = struct.pack(">II", draw(side), draw(side))
             chunks[0] = (b"IHDR", sides + chunks[0][1][8:])
         elif change == "repeat":
@@ -483,9 +509,16 @@ def _hostile_png(draw: st.DrawFn, png: bytes) -> bytes:
         elif change == "swap":
             chunks[0], chunks[which] = chunks[which], chunks[0]
         elif change == "add":
-            name = draw(st.sampled_from([b"tRNS", b"PLTE", b"eXIf", b"iCCP", b"acTL", b"fcTL", b"fdAT", b"gAMA", b"abcd"]))
+            name = draw(
+                st.sampled_from(
+                    [b"tRNS", b"PLTE", b"eXIf", b"iCCP", b"acTL", b"fcTL", b"fdAT", b"gAMA", b"abcd"]
+                )
+            )
             chunks.insert(which, (name, draw(st.binary(max_size=40))))
-    body = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    body = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
     return png[:8] + b"".join(body)
 
 
@@ -517,6 +550,12 @@ def coco() -> bytes:
     pictures = [{"id": number, "file_name": f"{number}.png", "height": 12, "width": 16} for number in (7, 8)]
     classes = [{"id": 3, "name": "car"}, {"id": 9, "name": "person"}]
     return json.dumps({"categories": classes, "images": pictures, "annotations": boxes}).encode()
+
+
+@st.composite
+def coco_files(draw: st.DrawFn) -> bytes:
+    """Lists of pictures, changed."""
+    return draw(st.one_of(hostile_json([coco()]), damaged([coco()])))
 
 
 def check_coco(data: bytes) -> bool:
@@ -553,6 +592,12 @@ def shards() -> list[bytes]:
     return found
 
 
+@st.composite
+def shard_files(draw: st.DrawFn) -> bytes:
+    """Shards, damaged."""
+    return draw(damaged(shards()))
+
+
 def check_shard(data: bytes) -> bool:
     """A shard is refused, or gives samples each of whose parts is refused or of a bounded size."""
     accepted = False
@@ -572,20 +617,16 @@ def check_shard(data: bytes) -> bool:
     return accepted
 
 
-def _npz_seeds() -> list[bytes]:
-    return [file.read_bytes() for folder in ALL_SHIPPED for file in sorted((folder / "codec").glob("*.npz"))]
-
-
 TARGETS = {
     target.name: target
     for target in (
         Target("packet", packets(), check_packet, 16, 200),
         Target("decoder", decodings(), check_decoder, 16, 300),
-        Target("tables", hostile_npz(_npz_seeds()), check_tables, 64, 120),
+        Target("tables", table_files(), check_tables, 64, 120),
         Target("bundle", bundle_files(), check_bundle, 64, 80),
         Target("image", messages(), check_image, 16, 200),
         Target("picture", picture_files(), check_picture, 7 * MAX_PIXELS // MIB, 120),
-        Target("coco", st.one_of(hostile_json([coco()]), damaged([coco()])), check_coco, 16, 120),
-        Target("shard", damaged(shards()), check_shard, 7 * MAX_PIXELS // MIB, 120),
+        Target("coco", coco_files(), check_coco, 16, 120),
+        Target("shard", shard_files(), check_shard, 7 * MAX_PIXELS // MIB, 120),
     )
 }

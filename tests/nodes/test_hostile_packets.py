@@ -18,7 +18,9 @@ from frankensplit.errors import PacketError
 from fs_msgs.msg import CompressedLatent
 from fs_server_node.launch_table import SERVER
 
-ROBOTS = 10  # of one server, each with a queue of its own: the newest frame of a robot replaces the one before it
+ROBOTS = (
+    10  # of one server, each with a queue of its own: the newest frame of a robot replaces the one before it
+)
 ROUNDS = 5
 
 
@@ -43,7 +45,9 @@ def hostile_packets() -> list[bytes]:
         else:
             payload[8:] = rng.bytes(len(payload) - 8)
         level = int(rng.integers(len(codec.levels)))
-        forged = replace(good, payload=bytes(payload), level=level, context_coded=bool(rng.integers(2))).to_bytes()
+        forged = replace(
+            good, payload=bytes(payload), level=level, context_coded=bool(rng.integers(2))
+        ).to_bytes()
         if reaches_the_decoder(codec, forged):
             found.append(forged)
     return found
@@ -58,7 +62,9 @@ def reaches_the_decoder(codec: Codec, data: bytes) -> bool:
 
 def test_a_server_outlives_packets_that_reach_its_decoder(start, observer: Observer) -> None:
     topics = [f"robot{number}/latent" for number in range(ROBOTS)]
-    server = start(SERVER, latent_topics=f"[{', '.join(topics)}]", threads="1", stale_after_s="60.0").wait_ready()
+    server = start(
+        SERVER, latent_topics=f"[{', '.join(topics)}]", threads="1", stale_after_s="60.0"
+    ).wait_ready()
     healths = [Health(observer, f"server: {topic}") for topic in topics]
     masks = [observer.record(Image, f"/{topic.partition('/')[0]}/segmentation/mask") for topic in topics]
     robots = [observer.publisher(CompressedLatent, f"/{topic}") for topic in topics]
