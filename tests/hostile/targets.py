@@ -37,9 +37,9 @@ from frankensplit.bundle import Bundle, Codec, Level, canonical_json, codec_id
 from frankensplit.codec import HEADER_BYTES, Contexts, Packet, Tables, rans
 from frankensplit.codec.context import CHOICE
 from frankensplit.codec.context import TABLES as TABLE_NAMES
-from frankensplit.edge.image import ENCODINGS, decode_compressed, message_to_rgb
 from frankensplit.data.coco import read_annotations
 from frankensplit.data.shards import read_shard
+from frankensplit.edge.image import ENCODINGS, decode_compressed, message_to_rgb
 from frankensplit.errors import BundleError, DataError, ImageError, PacketError, TablesError
 from frankensplit.geometry import Geometry
 

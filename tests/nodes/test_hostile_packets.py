@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile packets over real DDS to a real server node, each with a header so right that the decoder has to refuse it."""
+"""Hostile packets over real DDS to a real server node; each header is so right that the decoder has to refuse it."""
 
 from __future__ import annotations
 
