@@ -170,8 +170,8 @@ def _check_shape(shape: tuple[int, int, int], channels: int, max_symbols: int) -
     sides = len(shape) == 3 and 0 <= min(shape) <= max(shape) <= MAX_SIDE
     if not sides or shape[0] != channels or prod(shape) > max_symbols:
         raise PacketError(
-            f"latent {shape} is refused, expected ({channels}, H, W) of sides up to {MAX_SIDE}, at most {max_symbols} in "
-            "all; check that the packet comes from this codec"
+            f"latent {shape} is refused, expected ({channels}, H, W) of sides up to {MAX_SIDE}, at most {max_symbols} "
+            "in all; check that the packet comes from this codec"
         )
 
 

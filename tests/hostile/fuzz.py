@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feed hostile input to the targets for minutes: ``make fuzz``, or ``PYTHONPATH=tests python tests/hostile/fuzz.py``.
 
-Each target runs in a process of its own, so that a crash, a hang and memory without bound are faults like any other. The
-C coder is built with AddressSanitizer and UndefinedBehaviorSanitizer for it, where the compiler has them. What makes a
-fault is written to a file; ``--replay FILE`` feeds it again, and in ``seeds/TARGET/`` it becomes part of the suite.
+Each target runs in a process of its own, so that a crash, a hang and memory without bound are faults like any other.
+The C coder is built with AddressSanitizer and UndefinedBehaviorSanitizer for it, where the compiler has them. What
+makes a fault is written to a file; ``--replay FILE`` feeds it again, and in ``seeds/TARGET/`` it joins the suite.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, given, seed, settings
+
 if TYPE_CHECKING:
     from targets import Target
 
@@ -39,6 +41,13 @@ SANITIZERS = [
 ADDRESS_SPACE = 4 << 30  # bytes: libraries take one GiB, a picture half of one
 HANG_S = 60.0  # inputs take milliseconds; this is for a machine that does much else
 ROUND = 100  # inputs between two looks at the clock
+SETTINGS = settings(
+    max_examples=ROUND,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
 FAULT = 1
 
 
@@ -51,7 +60,7 @@ def main() -> int:
     parser.add_argument("--target", action="append", help="only this one; may be given again")
     parser.add_argument("--out", type=Path, default=Path("fuzz-found"), help="folder for what makes a fault")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="feed one file to the one target given")
-    parser.add_argument("--child", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--coder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.coder:
@@ -61,19 +70,15 @@ def main() -> int:
     names = args.target or list(TARGETS)
     if not set(names) <= set(TARGETS):
         parser.error(f"targets are {', '.join(TARGETS)}")
-    if args.replay:
-        TARGETS[names[0]].run(args.replay.read_bytes())
-        return 0
+    if args.replay and len(names) != 1:
+        parser.error("--replay needs the one --target that the file is for")
     args.out.mkdir(parents=True, exist_ok=True)
     if args.child:
-        return _search(TARGETS[names[0]], args.child, args.out, limited=args.coder is None)
+        return search(TARGETS[names[0]], 60 * args.minutes, args.out, args.replay, limited=args.coder is None)
     with tempfile.TemporaryDirectory() as scratch:
         coder = build_sanitised(Path(scratch))
-        print(
-            "C coder with sanitizers" if coder else "C coder as it is: the compiler has no sanitizers",
-            flush=True,
-        )
-        found = [_watch(name, 60 * args.minutes / len(names), args.out, coder) for name in names]
+        print(f"C coder {'with' if coder else 'without'} sanitizers", flush=True)
+        found = [_watch(name, args.minutes / len(names), args.out, args.replay, coder) for name in names]
     return FAULT if any(found) else 0
 
 
@@ -86,14 +91,15 @@ def build_sanitised(folder: Path) -> Path | None:
         built = subprocess.run(command, capture_output=True).returncode == 0
         works = (
             built
-            and subprocess.run([sys.executable, "-c", "pass"], env=_sanitised(os.environ)).returncode == 0
+            and subprocess.run([sys.executable, "-c", "pass"], env=_sanitised(dict(os.environ))).returncode
+            == 0
         )
     except OSError:
         return None
     return made if works else None
 
 
-def _sanitised(environment: os._Environ[str]) -> dict[str, str]:
+def _sanitised(environment: dict[str, str]) -> dict[str, str]:
     runtime = subprocess.run(
         ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True
     ).stdout.strip()
@@ -114,37 +120,41 @@ def _load_coder(file: Path) -> None:
     spec.loader.exec_module(sys.modules[CODER])
 
 
-def _watch(name: str, seconds: float, out: Path, coder: Path | None) -> bool:
+def _watch(name: str, minutes: float, out: Path, replay: Path | None, coder: Path | None) -> bool:
     """Run a target in a process of its own; say what it found, and whether it found anything."""
-    command = [sys.executable, __file__, "--target", name, "--out", str(out)]
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        "--target",
+        name,
+        "--out",
+        str(out),
+        "--minutes",
+        str(minutes),
+    ]
     environment = dict(os.environ)
+    if replay:
+        command += ["--replay", str(replay)]
     if coder and name in SANITISED:
         command += ["--coder", str(coder)]
-        environment = _sanitised(os.environ)
-    ended = subprocess.run(
-        [*command, "--child", f"{seconds:.1f}"],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
+        environment = _sanitised(environment)
+    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace")
     if not ended.returncode:
         return False
+    print(f"{ended.stderr[-4000:]}\n{name}: FAULT (status {ended.returncode})")
     last = out / f"{name}.last"
-    found = last.with_name(f"{name}-{hashlib.sha256(last.read_bytes()).hexdigest()[:12]}")
-    last.replace(found)
-    print(ended.stderr[-4000:])
-    print(
-        f"{name}: FAULT (status {ended.returncode}) by {found}; again: make fuzz TARGET={name} REPLAY={found}",
-        flush=True,
-    )
+    if last.exists():
+        found = last.replace(out / f"{name}-{hashlib.sha256(last.read_bytes()).hexdigest()[:12]}")
+        print(f"again: make fuzz TARGET={name} REPLAY={found}", flush=True)
     return True
 
 
-def _search(target: Target, seconds: float, out: Path, limited: bool) -> int:
-    """Feed the target new inputs until the time is over or one makes a fault."""
-    from hypothesis import HealthCheck, given, seed, settings
+def search(target: Target, seconds: float, out: Path, replay: Path | None, limited: bool) -> int:
+    """Feed the target one file, or its seeds and new inputs until the time is over; return 1 after the first fault.
 
+    The input at hand is in ``TARGET.last`` meanwhile, and remains there where it made a fault.
+    """
     if limited:  # a sanitizer reserves terabytes
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     last, count, deadline = out / f"{target.name}.last", 0, time.monotonic() + seconds
@@ -156,24 +166,18 @@ def _search(target: Target, seconds: float, out: Path, limited: bool) -> int:
         faulthandler.dump_traceback_later(HANG_S, exit=True)
         target.run(data)
 
-    every = settings(
-        max_examples=ROUND,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
     try:
-        for path in target.seeds:
+        for path in [replay] if replay else target.seeds:
             feed(path.read_bytes())
-        while time.monotonic() < deadline:
-            seed(int.from_bytes(os.urandom(8), "big"))(every(given(target.inputs)(feed)))()
+        while not replay and time.monotonic() < deadline:
+            seed(int.from_bytes(os.urandom(8), "big"))(SETTINGS(given(target.inputs)(feed)))()
     except Exception as error:
         error.__notes__ = []  # hypothesis tells the whole input, which the file holds
         traceback.print_exception(error, limit=-6)
         return FAULT
-    faulthandler.cancel_dump_traceback_later()
-    last.unlink()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    last.unlink(missing_ok=True)
     print(f"{target.name}: {count} inputs, no fault", flush=True)
     return 0
 

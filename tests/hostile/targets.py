@@ -622,7 +622,7 @@ TARGETS = {
     for target in (
         Target("packet", packets(), check_packet, 16, 200),
         Target("decoder", decodings(), check_decoder, 16, 300),
-        Target("tables", table_files(), check_tables, 64, 120),
+        Target("tables", table_files(), check_tables, 16, 120),
         Target("bundle", bundle_files(), check_bundle, 64, 80),
         Target("image", messages(), check_image, 16, 200),
         Target("picture", picture_files(), check_picture, 7 * MAX_PIXELS // MIB, 120),
