@@ -142,7 +142,7 @@ def _watch(name: str, minutes: float, out: Path, replay: Path | None, coder: Pat
     ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace")
     if not ended.returncode:
         return False
-    print(f"{ended.stderr[-4000:]}\n{name}: FAULT (status {ended.returncode})")
+    print(f"{ended.stderr[-8000:]}\n{name}: FAULT (status {ended.returncode})")
     last = out / f"{name}.last"
     if last.exists():
         found = last.replace(out / f"{name}-{hashlib.sha256(last.read_bytes()).hexdigest()[:12]}")
