@@ -3,6 +3,7 @@
 # Without ROS 2, the ROS wheels are installed there as well; where a ROS 2 is sourced, it is used.
 
 PYTHON ?= python3
+MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -23,7 +24,7 @@ PACKAGE := pyproject.toml setup.py $(wildcard frankensplit/codec/*.c) requiremen
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup messages demo test bench lint format clean
+.PHONY: help setup messages demo test fuzz bench lint format clean
 
 help:             ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -37,6 +38,9 @@ demo: setup       ## run camera, edge and server node on the synthetic street
 
 test: setup lint  ## run linters, type checks and all tests
 	$(ENTER) $(BIN)/python -m pytest
+
+fuzz: setup       ## feed hostile input to all readers for MINUTES=5; the C coder with sanitizers, where the compiler has them
+	PYTHONPATH=tests $(BIN)/python tests/hostile/fuzz.py --minutes $(MINUTES) $(TARGET:%=--target %) $(REPLAY:%=--replay %)
 
 bench: setup      ## compare speed and bytes with the committed figures (2 to 5 min)
 	$(BIN)/frankensplit bench check

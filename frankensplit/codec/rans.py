@@ -20,6 +20,7 @@ except ImportError:
 
 IMPLEMENTATION = "python" if _coder.__name__.endswith("_twin") else "c"
 MAX_SYMBOLS = 1 << 25  # a latent of 7680x4320 at stride 8 with 64 channels
+MAX_SIDE = 65535  # a packet carries each side in 16 bits; an empty latent may not be longer either
 
 
 def encode(symbols: NDArray[np.int32], tables: Tables) -> bytes:
@@ -166,10 +167,11 @@ def _check_symbols(symbols: NDArray[np.int32], channels: int) -> None:
 
 
 def _check_shape(shape: tuple[int, int, int], channels: int, max_symbols: int) -> None:
-    if len(shape) != 3 or min(shape) < 0 or shape[0] != channels or prod(shape) > max_symbols:
+    sides = len(shape) == 3 and 0 <= min(shape) <= max(shape) <= MAX_SIDE
+    if not sides or shape[0] != channels or prod(shape) > max_symbols:
         raise PacketError(
-            f"latent {shape} is refused, expected ({channels}, H, W), at most {max_symbols} in all; "
-            "check that the packet comes from this codec"
+            f"latent {shape} is refused, expected ({channels}, H, W) of sides up to {MAX_SIDE}, at most {max_symbols} "
+            "in all; check that the packet comes from this codec"
         )
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the golden packets: ``python tests/codec/make_golden.py``; only ever to add a case, never to change one.
+"""Write the golden packets; only ever to add a case, never to change one.
+
+``PYTHONPATH=tests python tests/codec/make_golden.py``
 
 Each folder of ``tests/fixtures/packets`` holds the tables or contexts, the symbols and the packet that they gave when
 the case was added. Other bytes for the same symbols are a new format with a new magic.

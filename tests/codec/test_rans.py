@@ -112,7 +112,9 @@ def test_any_buffer_of_bytes_is_decoded(buffer) -> None:
 
 
 @pytest.mark.usefixtures("each_coder")
-@pytest.mark.parametrize("shape", [(2, 1, 1), (1, -1, 1), (1, -1, -1), (1, 1), (1, 65535, 65535)])
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 1), (1, -1, 1), (1, -1, -1), (1, 1), (1, 65535, 65535), (1, 0, 65536), (1, 0, 1 << 62)]
+)
 def test_shapes_that_the_tables_or_the_caller_do_not_allow_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(PacketError, match="is refused"):
         decode(LOWER, shape, UNIFORM)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import ATTACKS, SEALED
+from attacks import ATTACKS, SEALED
 
 HERE = Path(__file__).parent
 CODERS = ["_rans", "_rans_twin"]
@@ -29,7 +29,7 @@ def attacked(coder: str, how: str) -> dict[str, Any]:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONFAULTHANDLER": "1",
     }
-    command = [sys.executable, str(HERE / "hostile.py"), coder, how]
+    command = [sys.executable, str(HERE / "attacks.py"), coder, how]
     process = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
