@@ -110,7 +110,7 @@ def teacher_of_pretrained(spec: PretrainedSpec) -> Teacher:
 
 def imagenet_names() -> list[str]:
     """Return a short name of each of ImageNet's 1000 classes, as timm has them; none is there twice."""
-    info = timm.data.ImageNetInfo()
+    info = timm.data.imagenet_info.ImageNetInfo()
     long = [info.index_to_description(index) for index in range(IMAGENET_CLASSES)]
     short = [name.partition(",")[0] for name in long]
     names = [whole if short.count(name) > 1 else name for name, whole in zip(short, long, strict=True)]
