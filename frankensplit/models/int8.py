@@ -87,7 +87,7 @@ def quantise(encoder: Encoder, images: Sequence[Tensor], form: Form) -> Encoder:
 
     Args:
         encoder: the trained encoder, on the CPU.
-        images: float ``(1, 3, H, W)`` of the training set, as the encoder reads them.
+        images: float ``(1, 3, H, W)`` of the training set, as the encoder reads them; of any sizes.
         form: how the runtime wants its integers.
     """
     quantised = copy.deepcopy(encoder).eval()
@@ -96,8 +96,8 @@ def quantise(encoder: Encoder, images: Sequence[Tensor], form: Form) -> Encoder:
     for name in names:
         conv = encoder.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
-        grid = None if form.exact_frame and conv.in_channels == 3 else _grid(inputs[name], form)
-        behind = _output_grid(encoder, name, outputs[name], form)
+        grid = None if form.exact_frame and conv.in_channels == 3 else _grid(_joined(inputs[name]), form)
+        behind = _output_grid(encoder, name, _joined(outputs[name]), form)
         _replace(quantised, name, Int8Conv(copy.deepcopy(conv), _weight_grid(conv, form), grid, behind))
     for name in names:
         _correct_bias(quantised, name, outputs[name], images)
@@ -106,8 +106,8 @@ def quantise(encoder: Encoder, images: Sequence[Tensor], form: Form) -> Encoder:
 
 def _values(
     encoder: Encoder, names: Sequence[str], images: Sequence[Tensor]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return what each convolution reads and gives, ``(N, C, h, w)``."""
+) -> tuple[dict[str, list[Tensor]], dict[str, list[Tensor]]]:
+    """Return what each convolution reads and gives for each image, ``(1, C, h, w)``."""
     inputs: dict[str, list[Tensor]] = {name: [] for name in names}
     outputs: dict[str, list[Tensor]] = {name: [] for name in names}
 
@@ -123,7 +123,12 @@ def _values(
         encoder(image)
     for handle in handles:
         handle.remove()
-    return {n: torch.cat(v) for n, v in inputs.items()}, {n: torch.cat(v) for n, v in outputs.items()}
+    return inputs, outputs
+
+
+def _joined(values: list[Tensor]) -> Tensor:
+    """Return the values of all images, which may differ in size, as one ``(1, C, 1, pixels)``."""
+    return torch.cat([one.flatten(2) for one in values], 2).unsqueeze(2)
 
 
 def _output_grid(encoder: Encoder, name: str, values: Tensor, form: Form) -> Grid | None:
@@ -174,7 +179,7 @@ def _weight_grid(conv: nn.Conv2d, form: Form) -> Grid:
     return Grid(best.view(-1, 1, 1, 1), *form.weights)
 
 
-def _correct_bias(quantised: Encoder, name: str, wanted: Tensor, images: Sequence[Tensor]) -> None:
+def _correct_bias(quantised: Encoder, name: str, wanted: Sequence[Tensor], images: Sequence[Tensor]) -> None:
     """Shift a convolution's bias so that its mean output, not yet rounded, is the one without rounding."""
     module = quantised.get_submodule(name)
     assert isinstance(module, Int8Conv) and module.conv.bias is not None
@@ -183,7 +188,8 @@ def _correct_bias(quantised: Encoder, name: str, wanted: Tensor, images: Sequenc
     for image in images:
         quantised(image)
     handle.remove()
-    module.conv.bias += wanted.mean((0, 2, 3)) - torch.stack(means).mean(0)
+    wanted_means = [y.mean((0, 2, 3)) for y in wanted]
+    module.conv.bias += torch.stack(wanted_means).mean(0) - torch.stack(means).mean(0)
 
 
 def _replace(encoder: Encoder, name: str, module: nn.Module) -> None:

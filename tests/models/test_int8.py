@@ -175,3 +175,13 @@ def test_quantising_leaves_the_network_alone():
 
 def test_bytes_are_read_as_they_are():
     assert as_read(np.full((32, 32, 3), 200, np.uint8)).unique().tolist() == [200 - GREY]
+
+
+def test_frames_of_several_sizes_are_calibrated_on():
+    encoder = Encoder("nano").eval()
+    frames = [FRAMES[0], OTHER]
+    for form in (SYMMETRIC, CPU):
+        images = [as_normalised(frame) for frame in frames]
+        with torch.no_grad():
+            found, wanted = quantise(encoder, images, form)(images[1]), encoder(images[1])
+        assert float((found - wanted).abs().mean()) < 0.1 * float(wanted.abs().mean())
