@@ -216,7 +216,7 @@ def _choose_tables(
 
 def _write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
     """Write what another training needs to go on from the bundle, and how many samples the networks have seen."""
-    seen = read_json(run / COST).get(SAMPLES, 0)
+    seen = read_json(run / COST).get(SAMPLES, 0) if (run / COST).is_file() else 0
     densities = {name: parameter.detach() for name, parameter in prior.named_parameters()}
     write_file(path, save(densities, {SAMPLES: str(seen)}))
 

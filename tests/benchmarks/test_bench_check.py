@@ -132,12 +132,12 @@ def test_update_says_where_figures_come_from(committed):
 
 def test_missing_or_damaged_figures_name_the_next_step(machine, capsys):
     _, command, baseline = machine
-    assert command() == 1
+    assert command() == 2
     assert "--update" in capsys.readouterr().err
     baseline.parent.mkdir()
     for text in ("", "{}", '{"figures": {"bytes_per_frame": {"value": 1}}}', "[]"):
         baseline.write_text(text)
-        assert command() == 1
+        assert command() == 2
         assert "no committed figures" in capsys.readouterr().err
 
 

@@ -161,17 +161,17 @@ def test_wrong_files_are_explained(files, capsys, file, change, said):
     path = files / f"{file}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     arguments = ["--results", str(files / "results.json"), "--components", str(files / "components.json")]
-    assert main(["bench", "link", *arguments]) == (1 if said else 0)
+    assert main(["bench", "link", *arguments]) == (2 if said else 0)
     assert (said or "") in capsys.readouterr().err
 
 
 def test_unknown_head_and_missing_files_are_named(files, capsys):
     results = str(files / "results.json")
-    assert main(["bench", "link", "--results", results, "--head", "depth"]) == 1
+    assert main(["bench", "link", "--results", results, "--head", "depth"]) == 2
     assert "segmentation, presence" in capsys.readouterr().err
-    assert main(["bench", "link", "--results", "gone.json"]) == 1
+    assert main(["bench", "link", "--results", "gone.json"]) == 2
     assert "frankensplit evaluate" in capsys.readouterr().err
-    assert main(["bench", "link", "--results", results, "--components", "gone.json"]) == 1
+    assert main(["bench", "link", "--results", results, "--components", "gone.json"]) == 2
     assert "bench components" in capsys.readouterr().err
 
 

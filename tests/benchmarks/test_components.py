@@ -147,11 +147,11 @@ def test_raw_frames_are_pixels_and_a_size(rows):
 
 
 def test_errors_are_explained(bundle_path, capsys):
-    assert main(["bench", "components", str(bundle_path), "--rival", "gif"]) == 1
+    assert main(["bench", "components", str(bundle_path), "--rival", "gif"]) == 2
     assert "gif" in capsys.readouterr().err
-    assert main(["bench", "components", str(bundle_path), "--data", "nowhere:val", "--rival", "png"]) == 1
+    assert main(["bench", "components", str(bundle_path), "--data", "nowhere:val", "--rival", "png"]) == 2
     assert "nowhere" in capsys.readouterr().err
-    assert main(["bench", "components", "no-such-bundle"]) == 1
+    assert main(["bench", "components", "no-such-bundle"]) == 2
 
 
 def test_memory_counts_libraries_and_weights_of_the_robots_half(bundle_path):

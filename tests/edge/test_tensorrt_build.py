@@ -258,7 +258,7 @@ def test_the_command_fails_where_nothing_can_be_kept(fake, cache, tmp_path, caps
 def test_the_command_says_what_is_missing(fake, cache, tmp_path, capsys):
     folder = write_codec(tmp_path / "codec")
     fake.cudart.fail("cudaGetDeviceCount", 35)
-    assert main(["export", str(folder), "--tensorrt"]) == 1
+    assert main(["export", str(folder), "--tensorrt"]) == 2
     assert "no GPU can be used" in capsys.readouterr().err
     for wrong in (["--size", "480"], []):
         with pytest.raises(SystemExit) as caught:
@@ -269,5 +269,5 @@ def test_the_command_says_what_is_missing(fake, cache, tmp_path, capsys):
 
 def test_a_foreign_precision_is_named(fake, cache, tmp_path, capsys):
     folder = write_codec(tmp_path / "codec")
-    assert main(["export", str(folder), "--tensorrt", "--precision", "fp4"]) == 1
+    assert main(["export", str(folder), "--tensorrt", "--precision", "fp4"]) == 2
     assert "no encoder of precision 'fp4'" in capsys.readouterr().err

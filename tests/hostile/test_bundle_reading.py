@@ -129,7 +129,7 @@ def test_json_has_a_limit(tmp_path):
 
 
 def test_shown_cuts_and_obeys_nothing():
-    assert len(shown("a" * 1000)) <= 80 and "\x1b" not in shown("\x1b]0;x\x07")
+    assert len(shown("a" * 1000)) <= 160 and "\x1b" not in shown("\x1b]0;x\x07")
 
 
 @pytest.mark.parametrize(

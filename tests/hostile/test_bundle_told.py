@@ -100,10 +100,10 @@ def test_unusual_nodes_are_told(bundle, capsys):
 
 def test_a_terminal_obeys_nothing_of_a_bundle(bundle, capsys):
     (bundle / "card.md").write_text("## Figures\n\x1b]0;x\x07\n[link](http://example.org)\n[/red]\n")
-    sign(bundle, name="[/red] toy [bold]")
+    sign(bundle, name="[red] toy [bold]")
     assert main(["info", str(bundle)]) == 0
     streams = capsys.readouterr()
-    assert "\x1b" not in streams.out + streams.err and "[/red] toy [bold]" in streams.out
+    assert "\x1b" not in streams.out + streams.err and "[red] toy [bold]" in streams.out
 
 
 def test_a_bundle_without_a_card_is_described(bundle, capsys):

@@ -117,7 +117,7 @@ def test_a_head_of_a_mask_has_no_more_classes_than_a_mask_has_values(street, bac
 @pytest.mark.parametrize("key", ["ignore", "frequency"])
 def test_labels_have_what_their_head_needs(street, backbone, key):
     change_json(street / "labels.json", lambda value: value["segmentation"].pop(key))
-    with pytest.raises(BundleError, match=f"labels.json has no '{key}' for the head 'segmentation'"):
+    with pytest.raises(BundleError, match=f"head segmentation lacks '{key}'"):
         load_heads(signed(street), backbone)
 
 

@@ -123,7 +123,7 @@ def test_only_regular_files_are_sources(tmp_path: Path):
         read_file(tmp_path / "a\0b", MIB)
     (tmp_path / "large").touch()
     os.truncate(tmp_path / "large", 1 << 40)
-    with pytest.raises(DataError, match="1099511627776 bytes, at most 1048576"):
+    with pytest.raises(DataError, match="1099511627776 bytes, expected at most 1048576"):
         read_file(tmp_path / "large", MIB)
 
 

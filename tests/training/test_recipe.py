@@ -60,7 +60,7 @@ def test_fault_is_named(repository, change, named):
         ({"model": "resnet18", "arguments": {"pretrained": True}}, "pretrained belong beside arguments"),
         (
             {"model": "resnet18", "pretrained": True, "checkpoint": "w.pth"},
-            "one of pretrained and checkpoint",
+            "one of pretrained, checkpoint and weights",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from frankensplit.errors import BundleError, DataError
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.detections import boxes_from_mask
+from frankensplit.models.normalisation import IMAGENET
 from frankensplit.training.saliency import model as model_module
 from frankensplit.training.saliency.cache import SaliencyCache
 from frankensplit.training.saliency.cam import HeadMaps, StageCam, channel_weights, principal_maps
@@ -34,6 +35,7 @@ class TinyBackbone(nn.Module):
     def __init__(self, signed: bool = False) -> None:
         super().__init__()
         self.channels = [4, 6, 9]
+        self.normalise = IMAGENET
         torch.manual_seed(0)
         self.shallow = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.Identity() if signed else nn.ReLU())
         self.stages = nn.ModuleList(
