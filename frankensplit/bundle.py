@@ -124,6 +124,8 @@ class Codec:
             TablesError: a file of tables or contexts breaks their rules.
         """
         path = find_bundle(folder)
+        if (path / "codec").is_symlink():
+            raise BundleError(f"{path / 'codec'} is a link, expected a folder: fetch the bundle again")
         path = path / "codec" if (path / "codec").is_dir() else path
         manifest, others = _read_codec(path)
         hashes = _hashes(manifest, others)

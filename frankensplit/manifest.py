@@ -38,6 +38,7 @@ MAX_LATENT = 1 << 24  # symbols of the largest frame; their int32 are 64 MiB
 MAX_LEVELS = 256  # a packet has a byte for the level
 MAX_PRECISIONS = 16
 MAX_HEADS = 64
+TOPICS = frozenset({"overlay", "report", "latent", "image"})  # of nodes; a head's name is a topic, too
 MAX_CLASSES = 1 << 16  # of a head; ImageNet-22k has 21,841
 SHA256 = Matching(DIGEST.pattern, "the 64 hex digits of a SHA-256")
 NAME = Name(200)
@@ -114,6 +115,8 @@ def check_bundle(file: Path, manifest: dict[str, Any]) -> None:
     for part, allowed, key in (("backbone", BACKBONE, "model"), ("blueprint", BLUEPRINT, "family")):
         _check_object(f"{place}: {part}", server[part], allowed, key, "arguments")
         check_values(f"{place}: {part}: arguments", server[part]["arguments"], {}, rest=True)
+    if taken := sorted(TOPICS.intersection(server["heads"])):
+        raise BundleError(f"{place} has heads {', '.join(taken)}, which are other topics of a server; {NEXT}")
     if len(set(server["heads"])) < len(server["heads"]):
         raise BundleError(f"{place} has heads {shown(server['heads'])}, expected no name twice; {NEXT}")
 

@@ -12,17 +12,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle
+from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle, Codec
 from frankensplit.errors import BundleError, shown
 from frankensplit.kinds import NEXT, check_values
 from frankensplit.models.adapter import AdaptedBlueprint
 from frankensplit.models.backbone import Backbone, build_backbone
 from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.cuts import find_cut
+from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import build_head
 from frankensplit.models.heads.base import Head
 from frankensplit.models.normalisation import Normalisation
-from frankensplit.models.weights import load_weights, reference_of
+from frankensplit.models.weights import check_tensors, load_weights, reference_of
 from frankensplit.reading import check_safetensors
 
 M = TypeVar("M", bound=nn.Module)
@@ -33,6 +34,7 @@ MOST_CLASSES = {
     "mask": 255,
     "boxes": 4096,
 }  # of a kind of head that gives a value a class and cell of the frame
+MAX_LOGITS = 1 << 28  # of a frame's masks, one a class and pixel; their float32 are 1 GiB
 
 
 def load_backbone(bundle: Bundle) -> Backbone:
@@ -79,6 +81,9 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
         BundleError: as for the backbone, or there is no such head.
     """
 
+    if taken := [name for name in bundle.server["heads"] if hasattr(nn.ModuleDict(), name)]:
+        raise BundleError(f"heads cannot have the names {', '.join(taken)}, which torch has taken; {NEXT}")
+
     def build() -> nn.ModuleDict:
         return nn.ModuleDict({name: _build_head(bundle, name, backbone) for name in bundle.server["heads"]})
 
@@ -89,9 +94,14 @@ def load_heads(bundle: Bundle, backbone: Backbone) -> dict[str, Head]:
 def _build_head(bundle: Bundle, name: str, backbone: Backbone) -> Head:
     labels = bundle.labels[name]
     head = build_head(name, backbone.channels, labels, backbone.strides, backbone.classifier)
-    most = MOST_CLASSES.get(head.kind)
+    most, (height, width) = MOST_CLASSES.get(head.kind), bundle.codec.largest
     if most is not None and len(head.classes) > most:
         raise BundleError(f"head {name!r} has {len(head.classes)} classes, expected at most {most}")
+    if head.kind == "mask" and len(head.classes) * height * width > MAX_LOGITS:
+        raise BundleError(
+            f"head {name!r} has {len(head.classes)} classes for frames of {width}x{height}, expected at most "
+            f"{MAX_LOGITS} logits of a frame; take fewer classes or smaller frames"
+        )
     return head
 
 
@@ -110,19 +120,31 @@ def load_blueprint(bundle: Bundle, backbone: Backbone) -> tuple[nn.Module, Tenso
 
     weights = _as_float(read_weights(bundle, "blueprint"))
     medians = weights.pop(MEDIANS, None)
-    if medians is None or medians.shape != (bundle.codec.channels,):
-        found = "missing" if medians is None else f"of shape {tuple(medians.shape)}"
+    if medians is None or medians.shape != (bundle.codec.channels,) or not medians.is_floating_point():
+        found = "missing" if medians is None else f"{medians.dtype} of shape {tuple(medians.shape)}"
         raise BundleError(
-            f"{bundle.weights('blueprint')}: {MEDIANS} are {found}, expected ({bundle.codec.channels},), one a channel"
+            f"{bundle.weights('blueprint')}: {MEDIANS} are {found}, expected floats of shape "
+            f"({bundle.codec.channels},), one a channel"
         )
+    _check_strides(bundle.codec, backbone)
     return _filled(build, weights, "blueprint"), medians
+
+
+def _check_strides(codec: Codec, backbone: Backbone) -> None:
+    """Refuse a codec whose latent or padding no network of ours fits; a packet would find it after much work."""
+    multiple, deepest = int(codec.manifest["multiple"]), backbone.strides[-1]
+    if codec.stride != STRIDE or multiple % deepest:
+        raise BundleError(
+            f"codec.json has stride {codec.stride} and multiple {multiple}, expected stride {STRIDE} and a multiple of "
+            f"the backbone's deepest stride, {deepest}; {NEXT}"
+        )
 
 
 def read_weights(bundle: Bundle, part: str) -> dict[str, Tensor]:
     """Return the weights of ``blueprint``, ``backbone`` or ``heads`` as they are stored.
 
     Raises:
-        BundleError: the file cannot be read, or a value is not finite.
+        BundleError: the file cannot be read, or a value is not finite or of a type that no network of ours has.
     """
     path = bundle.weights(part)
     check_safetensors(path, MAX_WEIGHTS_BYTES)
@@ -130,11 +152,7 @@ def read_weights(bundle: Bundle, part: str) -> dict[str, Tensor]:
         weights = load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError) as err:
         raise BundleError(f"{path} does not hold weights: {err}; fetch or export the bundle again") from err
-    for name, value in weights.items():
-        if value.is_floating_point() and not torch.isfinite(value.float()).all():
-            raise BundleError(
-                f"{path}: {shown(name)} has values that are not finite; fetch or export the bundle again"
-            )
+    check_tensors(path, weights)
     return weights
 
 

@@ -25,12 +25,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle, sha256_of
-from frankensplit.errors import BundleError
+from frankensplit.errors import BundleError, shown
 from frankensplit.models.timm_import import timm
 from frankensplit.places import CACHE
 from frankensplit.reading import open_regular
@@ -44,6 +45,16 @@ HUB = re.compile(r"timm/[A-Za-z0-9][A-Za-z0-9._-]*")  # timm's own repositories 
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 HUB_FILE = "model.safetensors"
+DTYPES = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.bool,
+    torch.uint8,
+    torch.int32,
+    torch.int64,
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,19 @@ def bring(reference: WeightsReference, path: Path) -> None:
                 f"{path} cannot be read as weights ({type(err).__name__}: {err}); expected a state dict as "
                 ".safetensors or .pth"
             ) from err
+    check_tensors(path, weights)
     write_file(reference.cached, save({name: value.contiguous().clone() for name, value in weights.items()}))
+
+
+def check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not finite, or of a type that no network of ours has; raises BundleError."""
+    for name, value in weights.items():
+        if value.dtype not in DTYPES:
+            raise BundleError(f"{path}: {shown(name)} is of type {value.dtype}, expected floats or integers")
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise BundleError(
+                f"{path}: {shown(name)} has values that are not finite; fetch or export it again"
+            )
 
 
 def _in_package(reference: WeightsReference) -> Path:

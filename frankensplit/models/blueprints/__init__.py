@@ -29,7 +29,7 @@ def build_blueprint(family: str, /, **arguments: Any) -> nn.Module:
     check_values(f"blueprint {family!r}", arguments, its.ARGUMENTS)
     try:
         module: nn.Module = its.Blueprint(**arguments)
-    except (RuntimeError, TypeError, ValueError) as err:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as err:
         raise BundleError(
             f"blueprint {family!r} cannot be built with {arguments} ({type(err).__name__}: {err}); {NEXT}"
         ) from err

@@ -34,6 +34,14 @@ class BackboneClassifier(Classification):
                 f"a head of kind 'backbone_classifier' needs the backbone's own classifier: build it with "
                 f"num_classes: {len(self.classes)}"
             )
+        outputs = [
+            _outputs(part) for part in classifier.modules() if isinstance(part, (nn.Linear, nn.Conv2d))
+        ]
+        if outputs[-1:] != [len(self.classes)]:
+            raise BundleError(
+                f"the backbone's own classifier has {outputs[-1] if outputs else 'no'} classes, its labels "
+                f"{len(self.classes)}: give num_classes and labels that agree"
+            )
         self._classifier = (classifier,)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -41,6 +49,10 @@ class BackboneClassifier(Classification):
         (classifier,) = self._classifier
         result: Tensor = classifier(features[-1])
         return result
+
+
+def _outputs(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
 HEAD = BackboneClassifier

@@ -23,6 +23,7 @@ WIDTH = 96
 FINE = 48
 BALANCE = 0.75  # 0: each pixel counts alike, 1: each class
 MAX_CLASS_WEIGHT = 6.0
+RAREST = 1e-9  # share of pixels; a share that was rounded to 0 would have no weight
 
 
 class Segmentation(Head):
@@ -37,7 +38,7 @@ class Segmentation(Head):
         self.refine = nn.Conv2d(FINE, FINE, 3, padding=1)
         self.classify = nn.Conv2d(FINE, len(self.classes), 1)
         self.ignore = int(labels["ignore"])
-        frequency = np.asarray(labels["frequency"], dtype=np.float64)
+        frequency = np.maximum(np.asarray(labels["frequency"], dtype=np.float64), RAREST)
         weights = np.minimum((np.median(frequency) / frequency) ** BALANCE, MAX_CLASS_WEIGHT)
         self.register_buffer("class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
 
