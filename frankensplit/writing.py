@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write files and folders whole or not at all, and nothing over what this package did not write.
 
-What is not finished lies beside its place as ``.NAME.PID``, so that the last step is a rename; what a process that
-died left behind is removed by the next one that writes there.
+What is not finished lies beside its place as ``.NAME.PID.frankensplit``, so that the last step is a rename; what a
+process that died left behind is removed by the next one that writes there. Nobody else gives files such names.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from frankensplit.errors import OutputError
 
-TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9][0-9]{0,9})", re.DOTALL)
-OLD = "old"  # `.NAME.old.PID` is the folder that another is about to replace
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9][0-9]{0,9})\.frankensplit", re.DOTALL)
+OLD = "old"  # `.NAME.old.PID.frankensplit` is the folder that another is about to replace
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENAMETOOLONG)
 CANNOT = (*FULL, *REFUSED)
@@ -168,7 +168,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
     place = check_replaceable(out, kind)
     with _named(out, CANNOT), _locked(place.with_name(f".{place.name}.lock"), out):
-        _recover(place)
+        _recover(place, kind)
         check_replaceable(out, kind)  # what is there may have come while another process had the lock
         new, old = temporary_of(place), temporary_of(place.with_name(f"{place.name}.{OLD}"))
         new.mkdir()
@@ -182,7 +182,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
             new.rename(place)
         except BaseException:
             _remove(new)
-            _recover(place)
+            _recover(place, kind)
             raise
         _sync(place.parent)
         _remove(old)
@@ -251,9 +251,11 @@ def _check_writable(out: Path, folder: Path) -> None:
         raise OutputError(f"cannot write {out}: {there} is not writable for this user: name another place")
 
 
-def _recover(place: Path) -> None:
+def _recover(place: Path, kind: Kind) -> None:
     """Undo what a process that died left half done; call it with the lock held."""
     for old in _temporaries(place.parent, lambda name: name == f"{place.name}.{OLD}"):
+        if _obstacle(old, kind) is not None:
+            continue
         if place.exists():
             _remove(old)
         else:
@@ -265,7 +267,7 @@ def _recover(place: Path) -> None:
 def _sweep(folder: Path, ours: Callable[[str], bool]) -> None:
     """Remove the temporaries of processes that are gone."""
     for path in _temporaries(folder, ours):
-        if is_abandoned(path.name):
+        if is_abandoned(path.name) and path.is_file():
             _remove(path)
 
 
@@ -279,7 +281,12 @@ def _temporaries(folder: Path, ours: Callable[[str], bool]) -> list[Path]:
 
 def temporary_of(place: Path) -> Path:
     """Return where a file or folder is written before it is renamed."""
-    return place.with_name(f".{place.name}.{os.getpid()}")
+    return place.with_name(temporary_name(place.name))
+
+
+def temporary_name(name: str) -> str:
+    """Return what a file or folder is called while this process writes it."""
+    return f".{name}.{os.getpid()}.frankensplit"
 
 
 def _lives(pid: int) -> bool:

@@ -56,7 +56,7 @@ def test_an_engine_comes_back_as_it_went_in(cache):
 def test_what_a_process_that_died_left_is_not_written_into(cache, tmp_path):
     cache.store("a", ENGINE)
     (tmp_path / "elsewhere").write_bytes(b"mine")
-    (cache.folder / f".a.engine.{os.getpid()}").symlink_to(tmp_path / "elsewhere")
+    (cache.folder / f".a.engine.{os.getpid()}.frankensplit").symlink_to(tmp_path / "elsewhere")
     assert cache.store("a", ENGINE) and cache.load("a") == ENGINE
     assert (tmp_path / "elsewhere").read_bytes() == b"mine"
     assert [one.name for one in cache.folder.iterdir()] == ["a.engine"]
@@ -399,8 +399,13 @@ def test_engines_of_other_programs_are_not_deleted(cache):
 def test_what_dead_processes_left_is_swept(cache):
     dead = 4_194_304  # above the largest process id of Linux
     cache.store("a", ENGINE)
-    living = f".a.engine.{os.getppid()}"
-    for name in (living, f".a.engine.{dead}", f".m.timings.{dead}", f".diary.{dead}"):
+    living = f".a.engine.{os.getppid()}.frankensplit"
+    for name in (
+        living,
+        f".a.engine.{dead}.frankensplit",
+        f".m.timings.{dead}.frankensplit",
+        f".diary.{dead}.frankensplit",
+    ):
         (cache.folder / name).write_bytes(b"half")
     cache.prune()
-    assert {one.name for one in cache.folder.iterdir()} == {"a.engine", living, f".diary.{dead}"}
+    assert {one.name for one in cache.folder.iterdir()} == {"a.engine", living, f".diary.{dead}.frankensplit"}

@@ -140,8 +140,8 @@ def test_an_interrupted_write_leaves_the_last_whole_file(tmp_path, monkeypatch):
 def test_a_run_sweeps_what_dead_processes_left(tmp_path):
     run = tmp_path / "run"
     (run / "codec").mkdir(parents=True)
-    left = [run / f".checkpoint.pt.{DEAD}", run / "codec" / f".tables.npz.{DEAD}"]
-    living = run / f".checkpoint.pt.{os.getppid()}"
+    left = [run / f".checkpoint.pt.{DEAD}.frankensplit", run / "codec" / f".tables.npz.{DEAD}.frankensplit"]
+    living = run / f".checkpoint.pt.{os.getppid()}.frankensplit"
     for path in (*left, living, run / "checkpoint.pt"):
         path.write_bytes(b"half")
     with held(run):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from frankensplit.bundle import BUNDLE, Bundle
+from frankensplit.bundle import BUNDLE, Bundle, copy_files
 from frankensplit.cli import main
 from frankensplit.errors import OutputError
 from frankensplit.evaluation.card import write_figures
@@ -237,7 +237,7 @@ def test_what_a_killed_export_left_is_swept_by_the_next(bundle, tmp_path):
     with _export(bundle, out) as killed:
         assert killed.stdout.readline() == "working\n"
         killed.kill()
-    assert (tmp_path / f".out.{killed.pid}").is_dir() and not out.exists()
+    assert (tmp_path / f".out.{killed.pid}.frankensplit").is_dir() and not out.exists()
     with _export(bundle, out) as next_one:
         next_one.communicate("go\n", timeout=120)
     assert Bundle.open(out)
@@ -277,6 +277,25 @@ def test_a_crash_between_the_renames_loses_nothing(bundle, renames):
         assert Bundle.open(bundle)
     else:
         assert (bundle / "card.md").read_text() == "new"
+
+
+def test_names_that_only_look_like_ours_stay(bundle):
+    """A date behind a dot is a number, as a process has one; and a folder of our name may hold what is not ours."""
+    strangers = [
+        bundle.parent / name
+        for name in (".street.2024123", ".street.old.2023", f".street.old.{DEAD}.frankensplit")
+    ]
+    for folder in strangers:
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("years")
+    with new_folder(bundle, BUNDLE) as partial:
+        copy_files(Bundle.open(bundle), partial)
+    write_file(bundle.parent / "street.json", "one")
+    bundle.rename(bundle.with_name("moved"))
+    with new_folder(bundle, BUNDLE) as partial:
+        copy_files(Bundle.open(bundle.with_name("moved")), partial)
+    assert all((folder / "thesis.txt").read_text() == "years" for folder in strangers)
+    assert Bundle.open(bundle)
 
 
 def test_a_failed_last_step_puts_the_old_one_back(bundle, monkeypatch):
@@ -324,13 +343,18 @@ def test_devices_are_written_to_and_stay(tmp_path):
 
 
 def test_files_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path):
-    living = tmp_path / f".result.json.{os.getppid()}"
-    others = [tmp_path / f".diary.{DEAD}", tmp_path / ".result.json.old", tmp_path / f"result.json.{DEAD}"]
+    living = tmp_path / f".result.json.{os.getppid()}.frankensplit"
+    others = [
+        tmp_path / f".diary.{DEAD}.frankensplit",
+        tmp_path / ".result.json.old",
+        tmp_path / f"result.json.{DEAD}",
+        tmp_path / ".result.json.20240101",
+    ]
     for path in (
         living,
         *others,
-        tmp_path / f".result.json.{DEAD}",
-        tmp_path / f".result.json.{os.getpid()}",
+        tmp_path / f".result.json.{DEAD}.frankensplit",
+        tmp_path / f".result.json.{os.getpid()}.frankensplit",
     ):
         path.write_text("half")
     write_file(tmp_path / "result.json", "whole")

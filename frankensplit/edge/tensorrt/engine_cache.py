@@ -22,7 +22,7 @@ from pathlib import Path
 
 from frankensplit.edge.tensorrt.container import MAGIC, MAX_BYTES, Container, EngineDamaged
 from frankensplit.errors import RuntimeUnavailable
-from frankensplit.writing import is_abandoned
+from frankensplit.writing import is_abandoned, temporary_name
 
 ENGINE, TIMINGS, ASIDE, LOCK = ".engine", ".timings", ".bad", ".lock"
 WRITTEN = re.compile(rf"({re.escape(ENGINE)}|{re.escape(TIMINGS)})\.[0-9]+")
@@ -223,7 +223,7 @@ class EngineCache:
 
 
 def _write_whole(directory: int, file_name: str, content: bytes) -> None:
-    temporary = f".{file_name}.{os.getpid()}"
+    temporary = temporary_name(file_name)
     with suppress(FileNotFoundError):  # of a process of this number that died
         os.unlink(temporary, dir_fd=directory)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
