@@ -59,5 +59,6 @@ class Blueprint(nn.Module):
 
 
 def default_arguments(backbone: Backbone) -> dict[str, Any]:
-    """Return a width that grows with the shallow features, and the depth that keeps to the time of what is replaced."""
-    return {"width": max(96, 2 * backbone.channels[0]), "depth": 3}
+    """Return a width that grows with the backbone's stem, whose cost is most of what is replaced."""
+    shallow: Any = backbone.shallow
+    return {"width": 3 * shallow[0].out_channels, "depth": 3}
