@@ -18,6 +18,7 @@ from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
 TINT = 0.45  # how much of a class's colour covers its pixels
 BORDER = 0.9  # ... and those on its border
 STRIP = 0.65  # how dark the strip under the list of classes is
+LIKELIEST = 3  # classes that exclude one another, of which one is in the picture
 _ORDER = (MaskResult, BoxesResult, ClassesResult)  # later ones lie on top
 NO_COLOUR: Colour = (200, 200, 200)
 
@@ -124,27 +125,32 @@ def _tag(picture: Pixels, ink: NDArray[np.float32], x: int, y: int, colour: Colo
 
 
 def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Labels) -> None:
-    """List the present classes, surest first, each with its colour, on a dark strip as high as they need."""
+    """List the present classes, surest first, each with its colour, on a dark strip as high as they need.
+
+    Of classes that exclude one another, the likeliest are listed with their scores.
+    """
     names = labels[head]["classes"]
-    present = [
-        names[i] for i in np.argsort(-result.scores, kind="stable") if result.scores[i] >= result.threshold
-    ]
+    order = [int(i) for i in np.argsort(-result.scores, kind="stable")]
+    if labels[head].get("exclusive"):
+        present = {f"{names[i]} {result.scores[i]:.2f}": names[i] for i in order[:LIKELIEST]}
+    else:
+        present = {names[i]: names[i] for i in order if result.scores[i] >= result.threshold}
     if not present:
         return
     colours = _colours_by_name(labels)
-    inks = {name: letters(name, _capital_px(picture)) for name in present}
+    inks = {text: letters(text, _capital_px(picture)) for text in present}
     line_px = next(iter(inks.values())).shape[0] + 4
     places, lines = _flow([ink.shape[1] + 2 * line_px for ink in inks.values()], picture.shape[1] - line_px)
     top = max(0, picture.shape[0] - lines * line_px - 4)
     picture[top:] = np.rint(picture[top:] * (1 - STRIP))
-    for (name, ink), (x, line) in zip(inks.items(), places, strict=True):
+    for (text, ink), (x, line) in zip(inks.items(), places, strict=True):
         left, upper = x + line_px // 2, top + line * line_px + 2
         side = line_px - 8
         cv2.rectangle(
             picture,
             (left, upper + 4),
             (left + side, upper + 4 + side),
-            colours.get(name, NO_COLOUR),
+            colours.get(present[text], NO_COLOUR),
             cv2.FILLED,
         )
         write(picture, ink, left + side + 5, upper + 2, (255, 255, 255))

@@ -153,3 +153,12 @@ def test_letters_contrast_with_their_tag():
 def test_drawing_needs_no_torch():
     code = "import sys; sys.modules['torch'] = None; import frankensplit.inference.overlay"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_the_likeliest_of_exclusive_classes_are_listed_though_none_is_sure():
+    picture = np.full((96, 256, 3), 90, np.uint8)
+    labels = {"objects": {"classes": ["cat", "dog", "car"], "exclusive": True}}
+    unsure = ClassesResult(np.array([0.3, 0.4, 0.3], np.float32), 0.5)
+    assert not np.array_equal(draw_overlay(picture, {"objects": unsure}, labels), picture)
+    independent = {"objects": {"classes": ["cat", "dog", "car"]}}
+    assert np.array_equal(draw_overlay(picture, {"objects": unsure}, independent), picture)
