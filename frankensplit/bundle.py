@@ -55,10 +55,10 @@ from frankensplit.reading import files_in, open_regular, read_json
 from frankensplit.writing import Kind, write_file
 
 MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
-MAX_CODEC_BYTES = 128 << 20  # of all files of a codec; ours have 2 MB with every precision
+MAX_CODEC_BYTES = 128 << 20  # all files of a codec together; ours have 2 MB with every precision
 MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
-MAX_ENCODER_BYTES = 64 << 20  # of an ONNX encoder; ours have 0.5 MB
-MAX_WEIGHTS_BYTES = 8 << 30  # of a file of the server: four billion parameters in float16
+MAX_ENCODER_BYTES = 64 << 20  # one ONNX encoder; ours have 0.5 MB
+MAX_WEIGHTS_BYTES = 8 << 30  # one file of the server: four billion parameters in float16
 MAX_CARD_BYTES = 1 << 20
 PIN = "@sha256:"  # between the name of a bundle and the digest that it has to have
 PRECISIONS = (FP32, "fp16", "int8")  # that a codec may have an encoder of
@@ -328,13 +328,8 @@ class Bundle:
 
     @property
     def server(self) -> dict[str, Any]:
-        """How to build blueprint, backbone and heads: names and arguments; raises BundleError where it has none."""
-        server = dict(self.manifest["server"])
-        if not server:
-            raise BundleError(
-                f"{self.path} has no networks for a server, only a codec; export the bundle again"
-            )
-        return server
+        """How to build blueprint, backbone and heads: names and arguments."""
+        return dict(self.manifest["server"])
 
     def weights(self, part: str) -> Path:
         """Return the safetensors file of ``blueprint``, ``backbone`` or ``heads``."""
