@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from frankensplit.bundle import BUNDLE, Bundle, Codec
 from frankensplit.errors import BundleError, RecipeError
@@ -53,7 +53,6 @@ DENSITIES = (
     "densities"  # of the entropy model, beside a bundle's server weights, for trainings that go on from it
 )
 SAMPLES = "samples_in_all"  # entry of run.json, and of the metadata of densities
-QUANTILES = "prior.bottleneck.quantiles"
 OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
     "stages": StageDistillation,
     "task": TaskLoss,
@@ -70,9 +69,7 @@ def load_codec(run: Path) -> tuple[TrainCodec | TrainBlueprint, CodecRecipe, Tea
     weights, recipe = load_run(run, CodecRecipe)
     teacher = _load_teacher(recipe, run.parent)
     weights.pop("channel_weights", None)  # runs of version 0.1.0 hold it
-    densities = weights.get(QUANTILES)
-    channels = None if densities is None else len(densities)
-    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)), channels)
+    task = build_codec(recipe, run, HeadDistillation(teacher.task, torch.ones(1)))
     task.load_state_dict(weights)
     return task, recipe, teacher
 
@@ -90,19 +87,14 @@ def _load_teacher(recipe: CodecRecipe, runs: Path) -> Teacher:
     return teacher
 
 
-def build_codec(
-    recipe: CodecRecipe, run: Path, objective: Objective, channels: int | None = None
-) -> TrainCodec | TrainBlueprint:
-    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder.
-
-    ``channels`` of the latent are as many as those of the bundle that a run begins with; None: the encoder's size says.
-    """
+def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCodec | TrainBlueprint:
+    """Build the networks of a codec recipe; a codec that is kept as it is lies in the run's folder."""
     if recipe.rate is None:
         codec = Codec.open(run / KEPT_CODEC)
         encoder, medians = read_encoder(codec.encoder_path, codec.manifest["encoder"])
         blueprint = _blueprint(recipe, encoder, objective)
         return TrainBlueprint(encoder, medians, blueprint, objective, recipe.levels)
-    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between, channels)
+    encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
     prior = FactorizedPrior(encoder.channels)
     blueprint = _blueprint(recipe, encoder, objective)
     return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr)
@@ -131,13 +123,12 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     if recipe.saliency:
         cache = SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device))
         pools, held_out = with_saliency(pools, cache), with_saliency(held_out, cache)
-    start = None if recipe.init is None or _is_run(runs / recipe.init) else _open_init(recipe.init, runs)
-    task = build_codec(recipe, runs / recipe.name, objective, start.codec.channels if start else None)
+    task = build_codec(recipe, runs / recipe.name, objective)
     freeze(place(teacher.task, where.device))
-    if start:
-        _begin_with_bundle(start, task)
-    elif recipe.init:
+    if recipe.init and _is_run(runs / recipe.init):
         task.load_state_dict(load_weights(runs / recipe.init)[0])
+    elif recipe.init:
+        _begin_with_bundle(_open_init(recipe.init, runs), task)
     return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})
 
 
@@ -152,16 +143,25 @@ def _open_init(init: str, runs: Path) -> Bundle:
         raise RecipeError(f"init {init!r} is no finished run in {runs}, and no bundle: {err}") from err
 
 
+@torch.no_grad()
 def _begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None:
-    """Take the weights of a bundle: of its blueprint, and for a new codec of its encoder and densities."""
+    """Take the weights of a bundle: of its blueprint, and for a new codec of its encoder and densities.
+
+    A new codec has all channels of its encoder's size again. Those that the bundle's export left out begin untrained,
+    and the blueprint does not look at them yet.
+    """
     blueprint, _ = load_blueprint(bundle, task.objective.teacher.backbone)
+    channels = bundle.codec.channels
     try:
-        task.blueprint.load_state_dict(blueprint.state_dict())
+        for name, weights in task.blueprint.state_dict().items():
+            weights.zero_()
+            _lay(weights, blueprint.state_dict()[name], channels)
         if isinstance(task, TrainCodec):
             encoder, _ = read_encoder(bundle.codec.encoder_path, bundle.codec.manifest["encoder"])
-            task.encoder.load_state_dict(encoder.state_dict())
+            for name, weights in task.encoder.state_dict().items():
+                _lay(weights, encoder.state_dict()[name], channels)
             _begin_with_densities(bundle, task)
-    except RuntimeError as err:
+    except (KeyError, ValueError) as err:
         raise RecipeError(f"the networks of {bundle.path} are others than the recipe's: {err}") from err
 
 
@@ -169,12 +169,23 @@ def _begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
     if not bundle.weights(DENSITIES).is_file():
         print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
         return
+    own = task.prior.state_dict()
     with safe_open(bundle.weights(DENSITIES), "pt") as file:
-        densities = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dict
+        for name in file.keys():  # noqa: SIM118 - it is not a dict
+            _lay(own[name], file.get_tensor(name), bundle.codec.channels)
         task.samples_before = int((file.metadata() or {}).get(SAMPLES, 0))
-    task.prior.load_state_dict(
-        densities, strict=False
-    )  # the rest of its state is tables, which the export makes
+
+
+def _lay(weights: Tensor, trained: Tensor, channels: int) -> None:
+    """Lay trained weights over others in place, which may have more than ``channels`` where the trained have as many.
+
+    Raises:
+        ValueError: other axes differ.
+    """
+    sizes = list(zip(trained.shape, weights.shape, strict=True))
+    if any(one != other and (one != channels or one > other) for one, other in sizes):
+        raise ValueError(f"weights of shape {tuple(trained.shape)}, expected {tuple(weights.shape)}")
+    weights[tuple(slice(size) for size in trained.shape)] = trained
 
 
 def _keep_codec(source: str, folder: Path) -> None:
