@@ -122,6 +122,13 @@ class ShardSet:
             yield from read_shard(path)
 
     @property
+    def annotations(self) -> Path | None:
+        """COCO's annotations of the split, ``annotations/instances_SPLIT.json`` beside the shards, if there are any."""
+        split = self.name.rpartition(":")[2]
+        path = self.paths[0].parent / "annotations" / f"instances_{split}.json"
+        return path if path.is_file() else None
+
+    @property
     def labels(self) -> dict[str, Any]:
         """The content of ``labels.json``; raises DataError where there is none, or a bad one."""
         return read_labels(self.paths[0].with_name(LABELS_FILE))

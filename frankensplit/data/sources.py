@@ -144,7 +144,8 @@ def open_source(
     if path.exists():
         return _open_path(path, fps, topic)
     if colon:
-        return ShardSource(open_shards(spec, data_root).paths, fps)
+        shards = open_shards(spec, data_root)
+        return ShardSource(shards.paths, fps, shards.annotations)
     if splits := list_splits(data_root / spec):
         raise DataError(f"data set {spec!r}: give {_choices(spec, splits)}")
     if (data_root / spec).exists():
@@ -450,19 +451,29 @@ class CocoSource(ListedSource):
 
 
 class ShardSource(ListedSource):
-    """Samples of WebDataset shards: ``KEY.jpg`` (or webp, png ...) and perhaps ``KEY.mask.png`` or ``KEY.cls``."""
+    """Samples of WebDataset shards: ``KEY.jpg`` (or webp, png ...) and perhaps ``KEY.mask.png`` or ``KEY.cls``.
+
+    ``annotations``: a file of COCO's detection format with the boxes of the pictures, whose ``file_name`` is
+    ``KEY.jpg``.
+    """
 
     kind = "shard"
 
-    def __init__(self, paths: Sequence[Path], fps: float) -> None:
+    def __init__(self, paths: Sequence[Path], fps: float, annotations: Path | None = None) -> None:
         self.paths = paths
+        self.annotations = read_annotations(annotations) if annotations else None
+        pictures = self.annotations.pictures if self.annotations else []
+        self.boxes = {Path(picture.file_name).stem: picture.boxes for picture in pictures}
         self.entries = [entry for path in paths for entry in index_shard(path)]
         if not self.entries:
             raise DataError(f"shard {paths[0]} is empty: it holds no picture")
         super().__init__([entry.key for entry in self.entries], fps)
         first = self.entries[0].places
-        self.truth = "mask" if MASK_SUFFIX in first else "label" if CLASS_SUFFIX in first else None
-        self.rate_hz = None if self.truth == "label" else fps
+        if self.annotations:
+            self.truth = "boxes"
+        else:
+            self.truth = "mask" if MASK_SUFFIX in first else "label" if CLASS_SUFFIX in first else None
+        self.rate_hz = None if self.truth in ("label", "boxes") else fps
         self.notes = _unused([MASK_SUFFIX in entry.places for entry in self.entries])
         if self.truth is None and self.entries[0].unread:
             unread = ", ".join(sorted(self.entries[0].unread))
@@ -471,18 +482,27 @@ class ShardSource(ListedSource):
     def load(self, index: int) -> SourceFrame:
         """Read one sample."""
         sample = self.entries[index].read()
-        return _paired(
-            SourceFrame(sample.image(), sample.mask(), _index_ns(index, self.fps), sample.key, sample.label())
-        )
+        rgb, time_ns = sample.image(), _index_ns(index, self.fps)
+        if self.annotations is None:
+            return _paired(SourceFrame(rgb, sample.mask(), time_ns, sample.key, sample.label()))
+        boxes = self.boxes.get(sample.key)
+        if boxes is None or boxes.frame != rgb.shape[:2]:
+            found = "not listed" if boxes is None else "{1}x{0}".format(*boxes.frame)
+            raise DataError(
+                f"{sample.key} is {rgb.shape[1]}x{rgb.shape[0]}, and {found} in {self.annotations.path.name}"
+            )
+        return SourceFrame(rgb, None, time_ns, sample.key, boxes=boxes)
 
     def labels(self) -> dict[str, Any] | None:
-        """Read ``labels.json`` beside the shards."""
+        """Return the categories of the annotations, or read ``labels.json`` beside the shards."""
+        if self.annotations:
+            return {"class_names": self.annotations.classes}
         path = self.paths[0].with_name(LABELS_FILE)
         return read_labels(path) if path.is_file() else None
 
     def files(self) -> Sequence[Path]:
-        """Return the shards."""
-        return self.paths
+        """Return the shards, and the annotations if there are any."""
+        return [*self.paths, *([self.annotations.path] if self.annotations else [])]
 
 
 class VideoSource(Source):

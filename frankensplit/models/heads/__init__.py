@@ -67,7 +67,7 @@ def truth_classes(labels: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the classes that truth is mapped to for heads with these labels, as arguments of ``open_frames``.
 
     Where several heads learn from one kind of truth, it is mapped to the classes of the first, before all of one
-    whose classes exclude one another.
+    whose classes exclude one another, and boxes to those of one whose results are boxes.
     """
     masks: dict[str, Any] = next((one for one in labels.values() if "ignore" in one), {})
     return {
@@ -79,9 +79,13 @@ def truth_classes(labels: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _classes_for(kind: TruthKind, labels: Mapping[str, dict[str, Any]]) -> list[str] | None:
-    heads = [one for name, one in labels.items() if kind in head_class(name, one).learns_from(one)]
-    chosen = min(heads, key=lambda one: not one.get("exclusive"), default=None)
-    return chosen["classes"] if chosen else None
+    heads = [
+        (head, one)
+        for name, one in labels.items()
+        if kind in (head := head_class(name, one)).learns_from(one)
+    ]
+    first = min(heads, key=lambda pair: (not pair[1].get("exclusive"), pair[0].kind != kind), default=None)
+    return first[1]["classes"] if first else None
 
 
 def heads_with_truth(labels: Mapping[str, dict[str, Any]], kind: TruthKind | None) -> list[str]:
@@ -92,5 +96,5 @@ def heads_with_truth(labels: Mapping[str, dict[str, Any]], kind: TruthKind | Non
         name
         for name, one in labels.items()
         if kind in head_class(name, one).learns_from(one)
-        and ("mask_indices" in one or classes[kind] in (None, one["classes"]))
+        and ((kind == "mask" and "mask_indices" in one) or classes[kind] in (None, one["classes"]))
     ]

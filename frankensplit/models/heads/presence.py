@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presence: which classes occupy at least 0.5 % of the frame (multi-label), or which one the frame is of."""
+"""Presence: which classes occupy at least 0.5 % of the frame (multi-label), or which one the frame is of.
+
+Where boxes are known, a class occupies what its largest box does.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frankensplit.data.truth import Truth, TruthKind
+from frankensplit.data.truth import Boxes, Truth, TruthKind
 from frankensplit.geometry import Geometry
 from frankensplit.models.heads.base import Head, binary_divergence, classes_of
 from frankensplit.results import ClassesResult
@@ -25,6 +28,13 @@ def present_classes(mask: NDArray[np.uint8], class_count: int) -> NDArray[np.boo
     """Return for each class whether it covers at least 0.5 % of the mask's pixels, bool ``(class_count,)``."""
     counts = np.bincount(mask.ravel(), minlength=256)[:class_count]
     return np.asarray(counts >= MIN_SHARE * mask.size)
+
+
+def present_boxes(boxes: Boxes, class_count: int) -> NDArray[np.bool_]:
+    """Return for each class whether one of its boxes covers at least 0.5 % of the frame, bool ``(class_count,)``."""
+    sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    large = sides.prod(1) >= MIN_SHARE * boxes.frame[0] * boxes.frame[1]
+    return np.asarray(np.bincount(boxes.class_ids[large], minlength=class_count)[:class_count] > 0)
 
 
 class Presence(Head):
@@ -48,8 +58,8 @@ class Presence(Head):
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
-        """Return masks, and single classes, beside which no other counts as present."""
-        return ("mask", "label")
+        """Return masks, boxes, and single classes, beside which no other counts as present."""
+        return ("mask", "boxes", "label")
 
     @staticmethod
     def targets(truth: Truth, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
@@ -57,7 +67,11 @@ class Presence(Head):
         count = len(labels["classes"])
         if truth.label is not None:
             return {"present": np.eye(count, dtype=np.float32)[truth.label]}
-        return {"present": present_classes(truth.require_mask(), count).astype(np.float32)}
+        if truth.boxes is not None:
+            return {"present": present_boxes(truth.boxes, count).astype(np.float32)}
+        if truth.mask is None:
+            raise truth.lacks(*Presence.learns_from(labels))
+        return {"present": present_classes(truth.mask, count).astype(np.float32)}
 
     @staticmethod
     def truth(truth: Truth, labels: dict[str, Any]) -> ClassesResult:
