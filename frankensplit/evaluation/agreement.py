@@ -46,6 +46,7 @@ def agreement(
     encoder: FrameEncoder,
     channel_weights: NDArray[np.float32],
     frames: Iterable[LabelledFrame],
+    level: int = 0,
 ) -> Agreement:
     """Measure by real packets; what the unmodified backbone predicts is taken as the truth.
 
@@ -54,6 +55,7 @@ def agreement(
         encoder: of the same codec.
         channel_weights: float32 ``(C,)``, what a squared error in each shallow channel counts.
         frames: the frames; their own truth is not used.
+        level: of quality.
 
     Raises:
         DataError: there is no frame.
@@ -63,7 +65,7 @@ def agreement(
     statistics: dict[str, list[Statistics]] = {name: [] for name in metrics}
     errors, sizes = [], []
     for frame in frames:
-        data = encoder.encode(frame.rgb).data
+        data = encoder.encode(frame.rgb, level).data
         geometry = predictor.codec.geometry(*frame.rgb.shape[:2])
         wanted = predictor.shallow(geometry.prepare(frame.rgb))
         found = predictor.restore(predictor.codec.unpack(data)[0])

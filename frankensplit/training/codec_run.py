@@ -97,7 +97,7 @@ def build_codec(recipe: CodecRecipe, run: Path, objective: Objective) -> TrainCo
     encoder = Encoder(recipe.encoder.size, recipe.encoder.act_between)
     prior = FactorizedPrior(encoder.channels)
     blueprint = _blueprint(recipe, encoder, objective)
-    return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr)
+    return TrainCodec(encoder, prior, blueprint, objective, recipe.rate, recipe.density_lr, recipe.levels)
 
 
 def _blueprint(recipe: CodecRecipe, encoder: Encoder, objective: Objective) -> nn.Module:
@@ -128,7 +128,7 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     if recipe.init and _is_run(runs / recipe.init):
         task.load_state_dict(load_weights(runs / recipe.init)[0])
     elif recipe.init:
-        _begin_with_bundle(_open_init(recipe.init, runs), task)
+        begin_with_bundle(_open_init(recipe.init, runs), task)
     return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})
 
 
@@ -144,11 +144,14 @@ def _open_init(init: str, runs: Path) -> Bundle:
 
 
 @torch.no_grad()
-def _begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None:
+def begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None:
     """Take the weights of a bundle: of its blueprint, and for a new codec of its encoder and densities.
 
-    A new codec has all channels of its encoder's size again. Those that the bundle's export left out begin untrained,
-    and the blueprint does not look at them yet.
+    A new codec may have channels that the bundle's export left out: they begin untrained, and the blueprint does not
+    look at them yet.
+
+    Raises:
+        RecipeError: the bundle's networks are others.
     """
     blueprint, _ = load_blueprint(bundle, task.objective.teacher.backbone)
     channels = bundle.codec.channels
@@ -160,15 +163,16 @@ def _begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> Non
             encoder, _ = read_encoder(bundle.codec.encoder_path, bundle.codec.manifest["encoder"])
             for name, weights in task.encoder.state_dict().items():
                 _lay(weights, encoder.state_dict()[name], channels)
-            _begin_with_densities(bundle, task)
+            if bundle.weights(DENSITIES).is_file():
+                begin_with_densities(bundle, task)
+            else:
+                print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
     except (KeyError, ValueError) as err:
         raise RecipeError(f"the networks of {bundle.path} are others than the recipe's: {err}") from err
 
 
-def _begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
-    if not bundle.weights(DENSITIES).is_file():
-        print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
-        return
+def begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
+    """Take the densities of a bundle that holds them, and how many samples its networks have seen."""
     own = task.prior.state_dict()
     with safe_open(bundle.weights(DENSITIES), "pt") as file:
         for name in file.keys():  # noqa: SIM118 - it is not a dict

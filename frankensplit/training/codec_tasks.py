@@ -21,6 +21,14 @@ class TrainCodec(Task):
 
     The rate is in bits per input pixel, and its weight rises linearly over the first part of the run. The noisy
     latent feeds both the blueprint and the entropy model, as in the published code.
+
+    Args:
+        encoder, prior, blueprint: the networks.
+        objective: what restored features are judged by.
+        rate: weight of the bits.
+        density_lr: learning rate of the densities, relative to the rest.
+        levels: steps of further quality levels; the blueprint gets each training image with the noise of one of them,
+            or of step 1, by chance. The rate is that of step 1.
     """
 
     def __init__(
@@ -31,15 +39,20 @@ class TrainCodec(Task):
         objective: Objective,
         rate: Rate,
         density_lr: float,
+        levels: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        self.steps = (1.0, *levels)
         self.encoder, self.prior, self.blueprint = encoder, prior, blueprint
         self.objective, self.rate, self.density_lr = objective, rate, density_lr
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return objective plus weighted rate, and both."""
         images = normalise(batch["image"])
-        noisy, bits = self.prior(self.encoder(images))
+        latent = self.encoder(images)
+        noisy, bits = self.prior(latent)
+        if len(self.steps) > 1:
+            noisy = latent + (noisy - latent) * draw_steps(self.steps, images)
         distortion = self.objective.loss(self.blueprint(noisy), batch)
         bpp = bits.mean() / (images.shape[-2] * images.shape[-1])
         risen = min(1.0, progress / self.rate.warmup) if self.rate.warmup else 1.0
@@ -100,10 +113,14 @@ class TrainBlueprint(Task):
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the objective."""
         images = batch["image"]
-        steps = torch.tensor(self.steps, device=images.device)
-        chosen = torch.randint(len(steps), (len(images), 1, 1, 1), device=images.device)
-        distortion = self.objective.loss(self._restore(images, steps[chosen]), batch)
+        distortion = self.objective.loss(self._restore(images, draw_steps(self.steps, images)), batch)
         return distortion, {"distortion": distortion.item(), **self.objective.figures}
+
+
+def draw_steps(steps: Sequence[float], images: Tensor) -> Tensor:
+    """Return one of the steps for each image, by chance, float32 ``(N, 1, 1, 1)``."""
+    chosen = torch.randint(len(steps), (len(images), 1, 1, 1), device=images.device)
+    return torch.tensor(steps, device=images.device)[chosen]
 
 
 def rounded(latent: Tensor, medians: Tensor, step: Tensor | float = 1.0) -> Tensor:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write bundles whole or not at all: new ones, and ones that differ from another in some parts of the server only."""
+"""Write bundles whole or not at all: new ones, and ones that differ from another in some parts only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
 
-from frankensplit.bundle import BUNDLE, Bundle, copy_files, write_manifest
+from frankensplit.bundle import BUNDLE, Bundle, Codec, copy_files, write_manifest
 from frankensplit.evaluation.card import HEADING
 from frankensplit.models.from_bundle import MEDIANS
 from frankensplit.writing import new_folder, write_file
@@ -23,11 +23,12 @@ def derive_bundle(
     name: str,
     note: str,
     *,
-    server: Mapping[str, Any],
-    weights: Mapping[str, Mapping[str, Tensor]],
+    server: Mapping[str, Any] = {},
+    weights: Mapping[str, Mapping[str, Tensor]] = {},
     labels: Mapping[str, Any] | None = None,
+    parts: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a bundle that is another but for the parts given; the codec and its id stay.
+    """Write a bundle that is another but for the parts given.
 
     Args:
         source: the bundle that it derives from.
@@ -37,6 +38,7 @@ def derive_bundle(
         server: entries of the manifest's ``server`` that are new.
         weights: state of each part that is new: ``blueprint`` (its medians included), ``backbone`` or ``heads``.
         labels: ``labels.json`` where it is new.
+        parts: writes whatever else is new into the folder of the new bundle, which holds the files of the other.
     """
     with new_folder(out, BUNDLE) as partial:
         copy_files(source, partial)
@@ -44,10 +46,16 @@ def derive_bundle(
             write_weights(partial, part, state)
         if labels is not None:
             write_labels(partial, labels)
+        if parts:
+            parts(partial)
         card = (partial / "card.md").read_text(encoding="utf-8").partition(HEADING)[0]
         derived = f"## Derived from `{source.name}`\n{note}\n\n"
         (partial / "card.md").write_text(card + derived + HEADING, encoding="utf-8")
-        manifest = {"name": name, "codec_id": source.codec.id_hex, "server": {**source.server, **server}}
+        manifest = {
+            "name": name,
+            "codec_id": Codec.open(partial).id_hex,
+            "server": {**source.server, **server},
+        }
         write_manifest(partial, manifest)
 
 

@@ -87,7 +87,7 @@ def export_bundle(
         medians, figures = _write_codec(partial / "codec", run, task, recipe, nominal, data_root)
         server = _write_server(partial, teacher, task.blueprint, medians, recipe)
         if isinstance(task, TrainCodec):
-            _write_densities(partial / "server" / f"{DENSITIES}.safetensors", task.prior, run)
+            write_densities(partial / "server" / f"{DENSITIES}.safetensors", task.prior, run)
         card = {
             "name": name,
             "licence": licence,
@@ -110,41 +110,58 @@ def _write_codec(
     """Write a new codec, or a finished one with new levels or as it is; return its medians, and what packets cost."""
     if isinstance(task, TrainCodec):
         folder.mkdir()
-        task.prior.fit_quantiles()
-        return _fit_codec(folder, task, task.prior.medians, _manifest(recipe, nominal), recipe, data_root)
-    shutil.copytree(run / KEPT_CODEC, folder)
-    medians = task.medians.flatten()
-    if not recipe.levels:
-        return medians, {}
-    return _fit_codec(folder, task, medians, Codec.open(folder).manifest, recipe, data_root)
+        manifest = codec_manifest(recipe.encoder.size, nominal)
+    else:
+        shutil.copytree(run / KEPT_CODEC, folder)
+        if not recipe.levels:
+            return task.medians.flatten(), {}
+        manifest = Codec.open(folder).manifest
+    size = manifest["nominal_height"], manifest["nominal_width"]
+    frames, held_out = (
+        sample(sources, size, data_root, MOST_FRAMES)
+        for sources in (recipe.data, held_out_sources(recipe.data))
+    )
+    return write_codec(folder, task, manifest, recipe.levels, frames, held_out)
 
 
-def _manifest(recipe: CodecRecipe, nominal: tuple[int, int]) -> dict[str, Any]:
+def codec_manifest(encoder: str, nominal: tuple[int, int]) -> dict[str, Any]:
+    """Return what ``codec.json`` says of an encoder's size and the box, height and width, that images are scaled to."""
     return {
         "format": CODEC_FORMAT,
         "nominal_height": nominal[0],
         "nominal_width": nominal[1],
         "stride": STRIDE,
         "multiple": MULTIPLE,
-        "encoder": recipe.encoder.size,
+        "encoder": encoder,
     }
 
 
-def _fit_codec(
+def write_codec(
     folder: Path,
     task: TrainCodec | TrainBlueprint,
-    medians: Tensor,
     manifest: dict[str, Any],
-    recipe: CodecRecipe,
-    data_root: Path,
+    levels: Sequence[float],
+    frames: Frames,
+    held_out: Frames,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Write encoders, tables and manifest; tables of a finished codec stay those of level 0."""
-    nominal = manifest["nominal_height"], manifest["nominal_width"]
-    frames, held_out = (
-        sample(sources, nominal, data_root, MOST_FRAMES)
-        for sources in (recipe.data, held_out_sources(recipe.data))
-    )
-    tables = task.prior.tables() if isinstance(task, TrainCodec) else Codec.open(folder).tables
+    """Write encoders, tables and manifest; tables of a finished codec, which lies there, stay those of level 0.
+
+    Args:
+        folder: of the codec.
+        task: the trained networks, which lose the channels of the latent that are left out.
+        manifest: see ``codec_manifest``.
+        levels: steps of further quality levels.
+        frames: training frames as ``sample`` gives them.
+        held_out: others, to choose tables by; none: ``frames``.
+
+    Returns:
+        The medians of the channels that are kept, float ``(C,)``, and figures as ``export_bundle`` gives them.
+    """
+    if isinstance(task, TrainCodec):
+        task.prior.fit_quantiles()
+        medians, tables = task.prior.medians, task.prior.tables()
+    else:
+        medians, tables = task.medians.flatten(), Codec.open(folder).tables
     encoder = _write_encoder(folder, task, medians, frames, held_out)
     tables = tables.of(encoder.kept)
     figures: dict[str, Any] = {}
@@ -152,7 +169,7 @@ def _fit_codec(
         tables, figures = _choose_tables(tables, *encoder.latents.rounded(1.0))
     figures["dropped_channels"] = len(medians) - tables.channels
     manifest = {**manifest, "channels": tables.channels}
-    figures |= _write_levels(folder, manifest, tables, encoder.latents, recipe.levels)
+    figures |= _write_levels(folder, manifest, tables, encoder.latents, levels)
     figures["precisions"] = write_precisions(folder, spread(frames, 2 * FRAMES))
     return encoder.medians, figures
 
@@ -214,7 +231,7 @@ def _choose_tables(
     return (refitted if costs["refitted_bytes"] < costs["density_bytes"] else density), costs
 
 
-def _write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
+def write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
     """Write what another training needs to go on from the bundle, and how many samples the networks have seen."""
     seen = read_json(run / COST).get(SAMPLES, 0) if (run / COST).is_file() else 0
     densities = {name: parameter.detach() for name, parameter in prior.named_parameters()}

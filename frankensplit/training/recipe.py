@@ -210,8 +210,8 @@ class CodecRecipe(Common):
     )
     levels: list[Annotated[float, Field(gt=1)]] = Field(
         default_factory=list,
-        description="with encoder_from: steps of further quality levels, by which the latent is rounded; the blueprint "
-        "learns from all of them alike",
+        description="steps of further quality levels, by which the latent is rounded; the blueprint learns from all of "
+        "them alike",
     )
     blueprint: BlueprintSpec
     rate: Rate | None = Field(None, description="not with encoder_from, whose rate is fixed")
@@ -237,8 +237,6 @@ class CodecRecipe(Common):
     def _fits_together(self) -> CodecRecipe:
         if (self.rate is None) != (self.encoder_from is not None):
             raise ValueError("give one of rate and encoder_from")
-        if self.levels and not self.encoder_from:
-            raise ValueError("levels are added to a finished encoder: give encoder_from")
         if sorted(set(self.levels)) != self.levels:
             raise ValueError(f"levels are {self.levels}: give steps that rise")
         if not self.objective.startswith("features") and (self.saliency or self.channel_weight != "variance"):

@@ -18,7 +18,7 @@ from frankensplit.training.pools import Pool, Shot
 from frankensplit.training.recipe import Crops
 
 HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
-LARGEST_CROP = (256, 320)
+LARGEST_CROP = (256, 320)  # height, width
 OWN_SCALE = (1.0, 1.0)  # frames are scaled once, as on the robot
 
 
@@ -86,10 +86,13 @@ class Site:
             )
 
 
-def site_batches(pool: Pool, seed: int, batch: int, steps: int) -> Batches:
-    """Return training batches without targets: crops at the scale of the codec, flipped, under varied light."""
-    size = (
-        min(*(shot.rgb.shape[0] for shot in pool), LARGEST_CROP[0]),
-        min(*(shot.rgb.shape[1] for shot in pool), LARGEST_CROP[1]),
-    )
+def site_batches(
+    pool: Pool, seed: int, batch: int, steps: int, largest: tuple[int, int] = LARGEST_CROP
+) -> Batches:
+    """Return training batches without targets: crops at the scale of the codec, flipped, under varied light.
+
+    Crops have the height and width ``largest``, or those of the smallest frame.
+    """
+    height, width = (min(*(shot.rgb.shape[axis] for shot in pool), largest[axis]) for axis in (0, 1))
+    size = height, width
     return Batches([pool], [1.0], Crops(size=size, scale=OWN_SCALE), {}, seed, batch, steps)

@@ -40,7 +40,6 @@ def test_recipe_is_laid_over_its_base(tmp_path):
         ({"crops": {"size": [250, 320]}}, "250x320"),
         ({"data": []}, "data"),
         ({"rate": None}, "one of rate and encoder_from"),
-        ({"levels": [2.0]}, "levels are added to a finished encoder"),
         ({"rate": None, "encoder_from": "x", "levels": [3.0, 2.0]}, "give steps that rise"),
         ({"rate": None, "encoder_from": "x", "levels": [1.0]}, "levels"),
         ({"objective": "task"}, "belong to objectives of features"),
