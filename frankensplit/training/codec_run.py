@@ -23,6 +23,7 @@ from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
 from frankensplit.training.checkpoint import CHECKPOINT, load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
+from frankensplit.training.cost import SAMPLES, samples_seen
 from frankensplit.training.finished import load_run
 from frankensplit.training.objectives import (
     FeaturesAndTask,
@@ -52,7 +53,6 @@ KEPT_CODEC = "codec"
 DENSITIES = (
     "densities"  # of the entropy model, beside a bundle's server weights, for trainings that go on from it
 )
-SAMPLES = "samples_in_all"  # entry of run.json, and of the metadata of densities
 OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
     "stages": StageDistillation,
     "task": TaskLoss,
@@ -127,6 +127,7 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     freeze(place(teacher.task, where.device))
     if recipe.init and _is_run(runs / recipe.init):
         task.load_state_dict(load_weights(runs / recipe.init)[0])
+        task.samples_before = samples_seen(runs / recipe.init)
     elif recipe.init:
         begin_with_bundle(_open_init(recipe.init, runs), task)
     return prepared(task, recipe, pools, held_out, teacher.labels if objective.needs_labels else {})

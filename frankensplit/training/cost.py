@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 
+from frankensplit.training.finished import read_json
 from frankensplit.writing import write_file
 
 COST = "run.json"
+SAMPLES = "samples_in_all"  # entry of it, and of the metadata of a bundle's densities
 MIB = 2**20
 
 
@@ -69,7 +71,7 @@ class Cost:
         on_gpu = self.device.type == "cuda"
         return {
             "steps": steps,
-            "samples_in_all": self.samples_before + steps * self.batch,
+            SAMPLES: self.samples_before + steps * self.batch,
             "seconds": round(self.seconds, 1),
             "ms_per_step": round(statistics.median(self._step_ms), 2),
             "peak_memory_mb": round(peak_memory_mb(self.device), 1),
@@ -79,6 +81,11 @@ class Cost:
             "torch": torch.__version__,
             "machine": platform.machine(),
         }
+
+
+def samples_seen(run: Path) -> int:
+    """Return how many samples the networks of a run have seen; 0 where it does not say so."""
+    return int(read_json(run / COST).get(SAMPLES, 0)) if (run / COST).is_file() else 0
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -24,11 +24,10 @@ from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.models.pruning import keep_channels
 from frankensplit.models.weights import WEIGHTS
 from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, SAMPLES, load_codec
+from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, load_codec
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
-from frankensplit.training.cost import COST
+from frankensplit.training.cost import SAMPLES, samples_seen
 from frankensplit.training.derive import write_labels, write_weights
-from frankensplit.training.finished import read_json
 from frankensplit.training.head_run import export_head
 from frankensplit.training.latents import Latents, read_latents
 from frankensplit.training.pools import held_out_sources
@@ -233,9 +232,8 @@ def _choose_tables(
 
 def write_densities(path: Path, prior: FactorizedPrior, run: Path) -> None:
     """Write what another training needs to go on from the bundle, and how many samples the networks have seen."""
-    seen = read_json(run / COST).get(SAMPLES, 0) if (run / COST).is_file() else 0
     densities = {name: parameter.detach() for name, parameter in prior.named_parameters()}
-    write_file(path, save(densities, {SAMPLES: str(seen)}))
+    write_file(path, save(densities, {SAMPLES: str(samples_seen(run))}))
 
 
 def _write_server(

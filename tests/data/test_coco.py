@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from data_files import picture, png
+from data_files import picture, png, write_shard
 
 from frankensplit.data.frames import open_frames
 from frankensplit.data.sources import open_source
@@ -137,3 +137,30 @@ def test_one_of_several_files_must_be_named(tmp_path):
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(DataError, match="expected lists"):
         open_source(str(tmp_path / "x.json"))
+
+
+def _sharded(folder, images):
+    """Write a shard of two pictures, and annotations of some images beside it."""
+    write_shard(folder / "train-00000.tar", {f"{key}.png": png(picture(key)) for key in (1, 2)})
+    content = {"categories": CATEGORIES, "images": images, "annotations": [_annotation(5, 3, [1, 2, 10, 20])]}
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_train.json").write_text(json.dumps(content))
+
+
+def test_shards_have_the_boxes_of_the_annotations_beside_them(tmp_path):
+    size = {"height": 48, "width": 64}
+    _sharded(tmp_path, [{"id": 9, "file_name": "2.png", **size}, {"id": 5, "file_name": "1.png", **size}])
+    source = open_source(f"{tmp_path}:train")
+    assert source.truth == "boxes" and source.labels() == {"class_names": ["Car", "person", "bus stop"]}
+    first, second = source
+    assert first.boxes.corners.tolist() == [[1, 2, 11, 22]] and first.boxes.class_ids.tolist() == [0]
+    assert len(second.boxes.corners) == 0
+    assert [path.name for path in source.files()] == ["train-00000.tar", "instances_train.json"]
+
+
+def test_pictures_of_a_shard_that_the_annotations_do_not_fit_are_named(tmp_path):
+    _sharded(tmp_path, [{"id": 5, "file_name": "1.png", "height": 24, "width": 64}])
+    frames = open_frames(f"{tmp_path}:train", tmp_path)
+    with pytest.raises(DataError, match="64x48, and 64x24 in instances_train"):
+        list(frames)
+    assert "not listed in instances_train.json" in frames.skipped["2"]

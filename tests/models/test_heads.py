@@ -87,7 +87,7 @@ def test_boxes_are_targets_as_components_are(mask):
     [
         ("segmentation", Truth(label=1), "truth is label, expected mask"),
         ("classification", Truth(), "truth is unknown, expected label"),
-        ("presence", Truth(boxes=Boxes.of([], [], (8, 8))), "truth is boxes, expected mask"),
+        ("presence", Truth(), "truth is unknown, expected mask or boxes or label"),
         ("detections", Truth(label=1), "truth is label, expected boxes or mask"),
     ],
 )
@@ -135,6 +135,22 @@ def test_classification_sees_the_two_deepest_features():
 def test_presence_of_the_one_class_of_a_frame():
     head = head_class("presence", {})
     assert head.truth(Truth(label=2), {"classes": ["a", "b", "c"]}).scores.tolist() == [0, 0, 1]
+
+
+def test_presence_of_boxes_is_that_of_a_large_one():
+    head, labels = head_class("presence", {}), {"classes": ["a", "b", "c"]}
+    # Of 100x100 pixels half a percent are 50: the box of class 0 has 49, those of class 2 have 100 and 4.
+    boxes = Boxes.of([(0, 0, 7, 7), (10, 10, 20, 20), (50, 50, 52, 52)], [0, 2, 2], (100, 100))
+    assert head.truth(Truth(boxes=boxes), labels).scores.tolist() == [0, 0, 1]
+    assert head.truth(Truth(boxes=Boxes.of([], [], (8, 8))), labels).scores.tolist() == [0, 0, 0]
+
+
+def test_presence_and_detections_of_the_same_classes_learn_from_the_same_boxes():
+    classes = {"classes": ["cat", "train"]}
+    assert heads_with_truth({"presence": classes, "detections": classes}, "boxes") == [
+        "presence",
+        "detections",
+    ]
 
 
 def test_a_head_may_have_another_name_than_its_kind():
