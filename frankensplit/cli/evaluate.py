@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PRECISIONS,
         help="of the robot's network; the bundle must have it (default: %(default)s)",
     )
+    parser.add_argument(
+        "--agreement",
+        action="store_true",
+        help="measure all heads by agreement with the unmodified backbone, also where the data have truth, such as of "
+        "other classes",
+    )
     parser.add_argument("--topic", help="image topic of a rosbag that has several")
     parser.add_argument("--frames", type=positive_int, help="the first so many frames only")
     parser.add_argument(
@@ -87,6 +93,7 @@ def main(args: argparse.Namespace) -> int:
         precision=args.precision,
         threads=max(1, cores // workers),
         weights=_weights(args.weights),
+        agreement=args.agreement,
     )
     if args.fresh:
         shutil.rmtree(parts_folder(setup, EVALUATIONS), ignore_errors=True)

@@ -184,6 +184,7 @@ def open_frames(
     box_classes: Sequence[str] | None = None,
     topic: str | None = None,
     limit: int | None = None,
+    truth: bool = True,
 ) -> Frames:
     """Open data to measure on.
 
@@ -199,6 +200,7 @@ def open_frames(
         box_classes: classes of the bundle's detection head, likewise; boxes of other classes are left out.
         topic: image topic of a rosbag that has several.
         limit: the first so many frames only (of ``street``, which has no end: 200 without a limit).
+        truth: False leaves out what the data say of the frames.
 
     Raises:
         DataError: there is no such data, it has no end, or its ``labels.json`` is malformed.
@@ -207,12 +209,11 @@ def open_frames(
         raise DataError(f"a limit of {limit} frames leaves none: give at least 1")
     source = _open(spec, data_root, topic, limit)
     labels = source.labels()
-    if source.truth == "mask":
+    kind = source.truth if truth else None
+    if kind == "mask":
         rule, notes = _mask_rule(labels, classes, ignore)
     else:
-        rule, notes = _index_rule(
-            source.truth, labels, box_classes if source.truth == "boxes" else label_classes
-        )
+        rule, notes = _index_rule(kind, labels, box_classes if kind == "boxes" else label_classes)
     return Frames(spec, source, rule, labels, _rate(source, labels), [*source.notes, *notes], limit)
 
 

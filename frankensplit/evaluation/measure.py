@@ -66,6 +66,7 @@ class Setup:
     threads: int = 1
     precision: str = "fp32"  # of the robot's network
     weights: Mapping[str, str] = field(default_factory=dict)
+    agreement: bool = False  # whether the unmodified backbone's predictions count, even where there is truth
 
     def open_bundle(self) -> Bundle:
         """Open the bundle."""
@@ -74,7 +75,14 @@ class Setup:
     def open_frames(self, bundle: Bundle) -> Frames:
         """Open the data, with truth in the bundle's indices."""
         classes = truth_classes({name: bundle.labels[name] for name in bundle.server["heads"]})
-        return open_frames(self.data, self.data_root, topic=self.topic, limit=self.limit, **classes)
+        return open_frames(
+            self.data,
+            self.data_root,
+            topic=self.topic,
+            limit=self.limit,
+            truth=not self.agreement,
+            **classes,
+        )
 
 
 @dataclass(frozen=True)
@@ -257,7 +265,7 @@ def parts_folder(setup: Setup, cache: Path) -> Path:
     for text in (
         *(sha for name, sha in sorted(bundle.manifest["files"].items()) if name != "card.md"),
         setup.open_frames(bundle).digest,
-        repr((setup.limit, setup.device, setup.precision, sorted(setup.weights.items()))),
+        repr((setup.limit, setup.device, setup.precision, sorted(setup.weights.items()), setup.agreement)),
         *(_version(library) for library in LIBRARIES),
         *(sha256_of(path) for path in _sources()),
     ):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -196,6 +197,15 @@ def test_data_without_truth_are_measured_by_agreement(bundle_path, scenes, tmp_p
     for head in result["heads"].values():
         assert head["truth"] == "unmodified backbone" and head["unmodified"] == pytest.approx(100)
     assert all(40 < row["value"] < 100 for row in result["heads"]["segmentation"]["rows"])
+
+
+def test_truth_may_be_left_aside(bundle_path, setup, scenes, tmp_path):
+    _write_coco(tmp_path, scenes, Bundle.open(bundle_path).labels["detections"])
+    setup = Setup(setup.bundle, str(tmp_path), tmp_path, limit=2, agreement=True)
+    result = evaluate(setup, [], tmp_path / "cache")
+    for head in result["heads"].values():
+        assert head["truth"] == "unmodified backbone" and head["unmodified"] == pytest.approx(100)
+    assert parts_folder(setup, tmp_path) != parts_folder(replace(setup, agreement=False), tmp_path)
 
 
 def test_a_part_is_whole_or_not_there(setup, tmp_path, monkeypatch, known_rivals):
