@@ -14,8 +14,10 @@ from frankensplit.data.limits import MAX_ANNOTATION_BYTES, read_json, require_na
 from frankensplit.data.names import natural
 from frankensplit.data.truth import Boxes
 from frankensplit.errors import DataError, one_line, shown
+from frankensplit.geometry import MAX_SIDE
 
 Read = TypeVar("Read")
+Found = dict[str, list[tuple[list[float], int]]]  # corners and class of each box, by the picture's id
 
 PATTERNS = ("annotations*.json", "instances_*.json", "_annotations.coco.json")
 FOLDERS = ("annotations", "images")  # where COCO itself keeps them, and where others keep the pictures
@@ -24,19 +26,14 @@ NEEDED = ("categories", "images", "annotations")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the list: its file's path below the set, and height and width where they are declared.
+    """A picture of the list: its file's path below the set, its boxes, and height and width where they are declared.
 
-    Corners are x0, y0, x1, y1 in pixels; class ids are places in the order of the categories' ids, which have gaps.
+    Class ids are places in the order of the categories' ids, which have gaps.
     """
 
     file_name: str
+    boxes: Boxes
     size: tuple[int, int] | None
-    corners: list[list[float]]
-    class_ids: list[int]
-
-    def boxes(self, size: tuple[int, int]) -> Boxes:
-        """Return the boxes in a picture of this height and width."""
-        return Boxes.of(self.corners, self.class_ids, size)
 
 
 @dataclass(frozen=True)
@@ -88,17 +85,15 @@ def read_annotations(path: Path) -> Annotations:
     """
     content = _read(path)
     categories, bad = _understood(content["categories"], _category)
-    classes = {
-        known: place for place, (known, _) in enumerate(sorted(categories, key=lambda one: natural(one[0])))
-    }
+    names = dict(categories)
+    classes = {known: place for place, known in enumerate(sorted(names, key=natural))}
     images, bad_images = _understood(content["images"], _image)
-    pictures = dict(images)
+    boxes: Found = {known: [] for known, _ in images}
 
     def add(one: Any) -> str | None:
-        return _add(one, classes, pictures)
+        return _add(one, classes, boxes)
 
     said, bad_annotations = _understood(content["annotations"], add)
-    names = dict(categories)
     notes = []
     for what, listed, wrong in (
         ("categories", content["categories"], bad),
@@ -115,7 +110,8 @@ def read_annotations(path: Path) -> Annotations:
     notes += [
         f"{count} annotations are not used: {why}" for why, count in Counter(filter(None, said)).items()
     ]
-    return Annotations(path, [names[known] for known in classes], [one for _, one in images], notes)
+    listed_pictures = [_picture(one, boxes[known]) for known, one in images]
+    return Annotations(path, [names[known] for known in classes], listed_pictures, notes)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -152,10 +148,16 @@ def _category(one: Any) -> tuple[str, str]:
     return known, str(one.get("name", known))
 
 
-def _image(one: Any) -> tuple[str, Picture]:
+def _image(one: Any) -> tuple[str, tuple[str, tuple[int, int] | None]]:
     sides = one.get("height"), one.get("width")
     size = None if None in sides else (int(sides[0]), int(sides[1]))
-    return _id(one["id"]), Picture(str(one["file_name"]), size if size and min(size) > 0 else None, [], [])
+    return _id(one["id"]), (str(one["file_name"]), size if size and min(size) > 0 else None)
+
+
+def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> Picture:
+    name, size = one
+    corners, class_ids = [corners for corners, _ in boxes], [class_id for _, class_id in boxes]
+    return Picture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
 
 
 def _id(value: Any) -> str:
@@ -167,12 +169,12 @@ def _id(value: Any) -> str:
     return str(value)
 
 
-def _add(one: Any, classes: dict[str, int], pictures: dict[str, Picture]) -> str | None:
+def _add(one: Any, classes: dict[str, int], boxes: Found) -> str | None:
     """Add one annotation to its picture; return why it is not used though nothing is wrong with it."""
     if one.get("iscrowd"):
         return "crowds (iscrowd) are left out"
     image, category = _id(one["image_id"]), _id(one["category_id"])
-    if image not in pictures or category not in classes:
+    if image not in boxes or category not in classes:
         raise ValueError(f"of picture {one_line(image)} and category {one_line(category)}, not listed")
     bbox = [float(value) for value in one["bbox"]]
     if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
@@ -180,6 +182,5 @@ def _add(one: Any, classes: dict[str, int], pictures: dict[str, Picture]) -> str
     x, y, width, height = bbox
     if min(width, height) <= 0:
         return "boxes have no area"
-    pictures[image].corners.append([x, y, x + width, y + height])
-    pictures[image].class_ids.append(classes[category])
+    boxes[image].append(([x, y, x + width, y + height], classes[category]))
     return None

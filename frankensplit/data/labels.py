@@ -93,7 +93,9 @@ def match_names(
     fits = [None if at == void else own.get(_normal(name)) for at, name in enumerate(names)]
     strangers = [name for at, name in enumerate(names) if fits[at] is None and at != void]
     if all(index is None for index in fits):
-        return fits, [f"no class of the set ({list_names(names)}) is one of the bundle's ({list_names(classes)})"]
+        return fits, [
+            f"no class of the set ({list_names(names)}) is one of the bundle's ({list_names(classes)})"
+        ]
     notes = []
     if any(index not in (None, at) for at, index in enumerate(fits)):
         notes.append("the set numbers its classes otherwise than the bundle: mapped by name")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from frankensplit.data.picture_header import is_tiff, orientation, picture_size
 from frankensplit.data.turn import Turn, by_orientation
-from frankensplit.edge.image import check_pixels, to_rgb
+from frankensplit.edge.image import check_pixels, imdecode, to_rgb
 from frankensplit.errors import DataError, ImageError
 
 PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm")
@@ -97,9 +97,9 @@ def _png_kind(data: bytes) -> tuple[int, int]:
 def _decode(data: bytes, name: str, flags: int) -> NDArray[Any]:
     _require_payable(data, name)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+        pixels = imdecode(data, flags)
+    except ImageError as err:
+        raise _damaged(data, name, f": {err}") from err
     if pixels is None:
         raise _damaged(data, name)
     return pixels

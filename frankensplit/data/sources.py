@@ -484,9 +484,9 @@ class CocoSource(ListedSource):
         """Return the boxes as the picture is shown; where just its stored size is declared, they are turned with it."""
         (height, width), turn = rgb.shape[:2], turn_of(data)
         if picture.size in (None, (height, width)):
-            return picture.boxes((height, width))
+            return Boxes.of(picture.boxes.corners, picture.boxes.class_ids, (height, width))
         if turn.exchanged and picture.size == (width, height):
-            return turn.boxes(picture.boxes((width, height)))
+            return turn.boxes(picture.boxes)
         rows, columns = picture.size
         raise DataError(
             f"{path} is {width}x{height}, expected {columns}x{rows} as {self.annotations.path.name} says"
