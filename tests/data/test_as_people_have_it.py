@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from data_files import mask, picture, png, write_bag, write_shard, write_video
+from data_files import mask, picture, png, write_bag, write_shard
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -136,7 +136,7 @@ READ = [
         "",
     ),
     ("an mcap that was cut off", cut_mcap, "01", "was cut off.*mcap recover"),
-    ("an mcap that ends with zeros", zero_ended_mcap, "01", "was cut off.*mcap recover"),
+    ("an mcap that ends with zeros", zero_ended_mcap, "012", "was cut off.*mcap recover"),
     ("a cut mcap, compressed", lambda f: compressed_and_cut(f), "", "was cut off"),
     ("a killed recorder, half in -wal", lambda f: killed(f, 2), "0123", ""),
     ("a killed recorder, all in -wal", lambda f: killed(f, 0), "0123", ""),
@@ -195,7 +195,7 @@ REFUSED = [
     ("gzip", foreign_file(b"\x1f\x8b", "x.tar.gz"), "compressed by gzip: `gunzip "),
     ("zip", foreign_file(b"PK\x03\x04", "x.zip"), "a zip archive: `unzip "),
     ("a zip that is called a bag", foreign_file(b"PK\x03\x04", "x.db3"), "a zip archive"),
-    ("a folder of archives", lambda f: foreign_file(b"PK\x03\x04", "x.zip")(f).parent, "no pictures, but .*a zip archive"),
+    ("a folder of archives", lambda f: foreign_file(b"PK\x03\x04", "x.zip")(f).parent, "no pictures, but .* a zip"),
     ("a database without its -wal", without_wal, "killed, copy live.db3-wal as well"),
     ("an index that does not fit", short_index, "`ros2 bag reindex "),
     ("a database that is damaged", damaged_inside, r"bag\.db3 \.recover"),
@@ -356,7 +356,7 @@ FOLDERS = [
     (("images/a.jpg", "masks/a.png", "masks/a_mask.png", "masks/b.png"), ["a"], 1, ["masks.*: 2, such as a_mask.png"]),
     (("a.png", "b.png", "b.mask.png"), ["a", "b"], 1, ["1 of 2 frames have a mask"]),
     (("a.png", "c.mask.png"), ["a"], 0, [r"masks.*: 1, such as c.mask.png; .*masks/NAME\.png"]),
-    (("a.png", "a.heic", "notes.txt", ".DS_Store", "Thumbs.db"), ["a"], 0, ["files.*: 2, such as a.heic; pictures are"]),
+    (("a.png", "a.heic", "notes.txt", ".DS_Store", "Thumbs.db"), ["a"], 0, ["files.*: 2, such as a.heic; pict"]),
     (("a.png", "more/b.png", "empty/x.txt"), ["a"], 0, ["folders with pictures.*: 1, such as more"]),
     (("images/a.png", "b.png"), ["a"], 0, ["pictures that are not read: 1, such as b.png; only those in images/"]),
     (("cat/a.jpg", "dog/b.jpg", "__MACOSX/cat/._a.jpg", "docs/x.txt"), ["cat/a", "dog/b"], 0,
@@ -480,7 +480,7 @@ def test_splits_never_mix(tmp_path: Path):
         write_shard(tmp_path / f"{name}.tar", {f"{name}.png": png(picture())})
     (tmp_path / "val-1.TAR").write_bytes((tmp_path / "val.tar").read_bytes())
     names = [frame.name for frame in open_source(f"{tmp_path}:val")]
-    assert names == ["val", "val-000", "val", "val-9", "val-10"]
+    assert names == ["val-000", "val", "val-9", "val-10", "val"]
     assert [frame.name for frame in open_source(f"{tmp_path}:val-night")] == ["val-night-000"]
     with pytest.raises(DataError, match="val', 'val-night', 'validation"):
         open_source(f"{tmp_path}:nig")
@@ -526,7 +526,7 @@ def test_a_jpeg_that_was_cut_off_or_lost_its_middle_is_refused(
 
     data = jpeg()
     at = 700 + int(share * (len(data) - 900))
-    for bad in (data[:at], data[:at] + b"\xff\xd9", data[: at - 100] + data[at:]):
+    for bad in (data[:at], data[:at] + b"\xff\xd9", data[:700] + data[at:]):
         with pytest.raises(ImageError, match=r"damaged inside or cut off: (Corrupt JPEG data|Premature end)"):
             decode_compressed(bad)
         with pytest.raises(DataError, match=r"a\.jpg is damaged.*Corrupt JPEG"):
@@ -538,11 +538,12 @@ def test_bytes_left_over_in_a_jpeg_cost_no_frame(capfd: pytest.CaptureFixture[st
     from frankensplit.edge.image import decode_compressed
 
     data = jpeg()
-    np.testing.assert_array_equal(
-        decode_compressed(data[:-2] + bytes(9) + data[-2:]), decode_compressed(data)
-    )
+    for more in (b"some left", bytes(900)):
+        np.testing.assert_array_equal(
+            decode_compressed(data[:-2] + more + data[-2:]), decode_compressed(data)
+        )
     os.write(2, b"after\n")
-    assert capfd.readouterr().err.endswith("after\n")
+    assert capfd.readouterr().err == "after\n"
 
 
 def test_what_others_write_to_standard_error_goes_on(capfd: pytest.CaptureFixture[str]):
