@@ -123,7 +123,8 @@ class Frames:
         truth_notes: Sequence[str],
         stop: int | None = None,
     ) -> None:
-        self.name, self.notes, self.truth_notes = name, [*rate_notes, *truth_notes], list(truth_notes)
+        self.name, self.rate_notes, self.truth_notes = name, list(rate_notes), list(truth_notes)
+        self.notes = [*rate_notes, *truth_notes]
         self.truth, self.rate_hz = rule.kind, source.rate_hz
         self.labels = labels
         self.labels_of_set: list[str] | None = labels["class_names"] if labels else None
