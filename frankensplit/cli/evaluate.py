@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frankensplit.bundle import PRECISIONS
 from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
 from frankensplit.places import CACHE
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 EVALUATIONS = CACHE / "evaluations"
+AGREEMENT = ", agreement with what the unmodified backbone finds (100: the same)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,27 +122,44 @@ def _weights(arguments: list[str]) -> dict[str, str]:
 def _print(result: dict[str, Any]) -> None:
     """Print one table a head to standard error, so that ``--json -`` stays clean."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(stderr=True, markup=False, emoji=False)
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console.print(
+        f"bundle {result['bundle']}, codec {result['codec_id']}; {result['data']}, {result['frames']} frames"
+    )
     for note in result["notes"]:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}")
     for key, cause in result["skipped"].items():
-        console.print(f"skipped {key}: {cause}", highlight=False)
+        console.print(f"skipped {key}: {cause}")
     for name, head in result["heads"].items():
-        agreement = "" if head["truth"] == "labels" else " (agreement with the unmodified backbone)"
-        title = f"{name}: {head['metric']}{agreement} of the unmodified backbone {head['unmodified']:.2f}"
-        table = Table(title=title)
-        for column in ("codec", "quality", "bytes a frame", "bpp", head["metric"], "points lost", "95 %"):
-            table.add_column(column, justify="left" if column == "codec" else "right")
-        for row in head["rows"]:
-            figures = (f"{row['bytes_per_frame']:.0f}", f"{row['bpp']:.3f}", f"{row['value']:.2f}")
-            interval = "{:.2f} to {:.2f}".format(*row["ci95"])
-            quality = "" if row["quality"] is None else str(row["quality"])
-            table.add_row(row["codec"], quality, *figures, f"{row['loss_points']:.2f}", interval)
-        console.print(table)
+        of_labels = head["truth"] == "labels"
+        if not head["unmodified"] > 0:
+            why = "labels have" if of_labels else "unmodified backbone finds"
+            console.print(
+                f"\n{name}: {head['metric']} says nothing here, for the {why} nothing that it could count"
+            )
+            continue
+        console.print(f"\n{name}: {head['metric']}{'' if of_labels else AGREEMENT}")
+        console.print(f"the unmodified backbone has {head['unmodified']:.2f}")
+        console.print(_table(head))
         for rival, payload_bytes in head["bytes_at_our_loss"].items():
             needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "more than its sweep reaches"
-            console.print(f"for our loss, {rival} needs {needs}", highlight=False)
+            console.print(f"for our loss, {rival} needs {needs}")
     for name, cause in result["not_measured"].items():
-        console.print(f"not measured: {name}: {cause}", highlight=False)
+        console.print(f"not measured: {name}: {cause}")
+
+
+def _table(head: dict[str, Any]) -> Table:
+    """Return a table that shows names whole in 80 columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("codec", "quality", "bytes\na frame", "bpp", head["metric"], "points\nlost", "95 %"):
+        table.add_column(column, justify="left" if column == "codec" else "right", no_wrap=True)
+    for row in head["rows"]:
+        figures = (f"{row['bytes_per_frame']:.0f}", f"{row['bpp']:.3f}", f"{row['value']:.2f}")
+        interval = "{:.2f} to {:.2f}".format(*row["ci95"])
+        quality = "" if row["quality"] is None else str(row["quality"])
+        table.add_row(row["codec"], quality, *figures, f"{row['loss_points']:.2f}", interval)
+    return table

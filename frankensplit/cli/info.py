@@ -20,23 +20,26 @@ from frankensplit.bundle import (
 from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
 from frankensplit.doctor.checks.bundle import beyond_reading
-from frankensplit.errors import bounded, one_line
+from frankensplit.errors import BundleError, bounded, one_line
 from frankensplit.manifest import check_files as listed_by
+from frankensplit.places import share_folders
 from frankensplit.reading import files_in, read_bytes, read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LISTS = ("manifest.json", "codec.json", "precisions.json")  # at the top of a folder they list the others
+MANIFEST = "manifest.json"
+LISTS = (MANIFEST, "codec.json", "precisions.json")  # at the top of a folder they list the others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "bundle",
         nargs="?",
-        help="folder or installed name of a bundle, or a codec folder; @sha256:DIGEST behind it pins it",
+        help="folder or installed name of a bundle, or a codec folder; @sha256:DIGEST behind it pins it; without one, "
+        "the installed bundles are listed",
     )
     what.add_argument(
         "--table5",
@@ -59,6 +62,8 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json == "-", markup=False, emoji=False)
     if args.table5:
         return _table5(console, args.json)
+    if args.bundle is None:
+        return _list_bundles(console, args.json)
     path = find_bundle(args.bundle)
     files = check_files(path)
     result: dict[str, Any] = {"path": str(path), "files": files}
@@ -76,6 +81,56 @@ def main(args: argparse.Namespace) -> int:
         console.print(f"exactly this one: {pinned}", markup=False, highlight=False, soft_wrap=True)
     write_json(result, args.json)
     return 0 if whole else FINDING
+
+
+def _list_bundles(console: Console, out: str | None) -> int:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    found = installed_bundles()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("bundle", no_wrap=True)
+    for column in ("codec", "backbone", "heads"):
+        table.add_column(column)
+    for name, one in found.items():
+        cells = one["error"] and ("", "", one["error"])
+        table.add_row(name, *(cells or (one["codec_id"], one["backbone"], ", ".join(one["heads"]))))
+    console.print(
+        table if found else f"no bundle in {', '.join(map(str, bundle_folders()))}: install one there"
+    )
+    write_json({"bundles": found}, out)
+    return 0
+
+
+def installed_bundles() -> dict[str, dict[str, Any]]:
+    """Return what the manifests of the installed bundles say, by name; their files are not verified.
+
+    Returns:
+        ``path``, ``codec_id``, ``backbone``, ``heads``, and ``error``, which says why a manifest cannot be read.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for folder in bundle_folders():
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if (path / MANIFEST).is_file():
+                found.setdefault(path.name, _told(path))
+    return found
+
+
+def bundle_folders() -> list[Path]:
+    """Return where a bundle is looked for by name."""
+    return [place / "bundles" for place in share_folders()]
+
+
+def _told(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = {"path": str(path), "codec_id": None, "backbone": None, "heads": [], "error": None}
+    try:
+        manifest = read_json(path / MANIFEST)
+        server = manifest["server"]
+        heads = [one_line(str(head)) for head in server["heads"]]
+        backbone = one_line(str(server["backbone"]["model"]))
+    except (BundleError, LookupError, TypeError) as err:
+        return told | {"error": f"cannot be read: {one_line(str(err))}"}
+    return told | {"codec_id": one_line(str(manifest["codec_id"])), "backbone": backbone, "heads": heads}
 
 
 def _table5(console: Console, out: str | None) -> int:
@@ -125,7 +180,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: it is of an unknown format or its parts do not belong together.
     """
-    if not (path / "manifest.json").exists():
+    if not (path / MANIFEST).exists():
         return {"codec": _describe_codec(Codec.open(path))}
     bundle = Bundle.open(path)
     heads = {name: bundle.labels[name]["classes"] for name in bundle.server["heads"]}
@@ -140,7 +195,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _listed(path: Path) -> dict[str, str]:
     """Return the expected hash of each file."""
-    source = path / "manifest.json"
+    source = path / MANIFEST
     if not source.exists() and (path / "codec.json").exists():
         return files_of_codec(path)
     return listed_by(source, read_json(source).get("files"))
@@ -207,10 +262,20 @@ def _codec_lines(codec: dict[str, Any]) -> list[tuple[str, str]]:
         ("encoder", f"{codec['encoder']}, {parameters} parameters, {macs}"),
         ("nominal size", f"{codec['nominal_width']}x{codec['nominal_height']}"),
         ("latent", f"{channels} channels of {columns}x{rows}"),
-        ("quality levels", f"steps {', '.join(f'{step:g}' for step in codec['level_steps'])}"),
+        ("quality levels", _levels(codec["level_steps"])),
         ("precisions", ", ".join(codec["precisions"])),
         ("needed on the robot", _size(codec["robot_bytes"])),
     ]
+
+
+def _levels(steps: list[float]) -> str:
+    """Say what the steps of the levels mean: the features are rounded to their multiples."""
+    if len(steps) == 1:
+        return "one"
+    listed = ", ".join(f"{step:g}" for step in steps)
+    return (
+        f"{len(steps)}, which round features to steps of {listed}: larger steps, smaller packets, more loss"
+    )
 
 
 def _server_lines(result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
+import struct
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from frankensplit.data.limits import MIB, read_yaml, require_file
-from frankensplit.errors import DataError, shown
+from frankensplit.data.limits import MAX_CAUSE, MIB, read_yaml, require_file
+from frankensplit.data.names import listed
+from frankensplit.errors import DataError, one_line, shown
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
@@ -20,28 +25,51 @@ BAG_INDEX = "metadata.yaml"
 MAX_RECORD_BYTES = 256 * MIB
 # Chunks whose times overlap are in memory together: of a bag in order, one or two.
 MAX_OPEN_BYTES = 1024 * MIB
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer that says: no summary
+RECORD_HEAD = struct.Struct("<BQ")  # kind, bytes that follow
+CHUNK = 6
+CHUNK_HEAD = struct.Struct(
+    "<BQQQQII"
+)  # the record's head, times, bytes, checksum, bytes of the compression's name
 TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
 
 def open_reader(path: Path) -> Any:
-    """Open a bag's folder, ``.db3`` or ``.mcap`` and return its ``rosbags`` reader.
+    """Open a bag's folder, or a single ``.db3`` or ``.mcap`` of it, and return its ``rosbags`` storage reader.
+
+    A file is read alone, whatever an index beside it says. Of one that was cut off, what is whole is read, and of a
+    database also what a killed recorder left in its ``-wal``.
 
     Raises:
-        DataError: a file of it is not a regular file, or it stands for more than the bounds of this module.
-        Exception: it is damaged; ``rosbags`` and what it is made of share no base.
+        DataError: a file of it is not a regular file, it stands for more than the bounds of this module, or it is
+            damaged.
     """
-    from rosbags.rosbag2 import Reader
+    try:
+        from rosbags.rosbag2 import Reader
+    except ImportError as err:
+        raise DataError(f"cannot read rosbag {path}: {err}; `pip install rosbags`") from err
 
     _bound_rosbags()
     if path.is_dir():
         read_yaml(path / BAG_INDEX)
-    for file in path.iterdir() if path.is_dir() else [path]:
+    for file in path.iterdir() if path.is_dir() else [path, *filter(Path.exists, journals(path))]:
         if not file.is_dir():
             require_file(file)
-    reader = Reader(path)
-    reader.open()
-    storages = getattr(reader.storage, "storages", [reader.storage])
+    plugin: Any = Reader.STORAGE_PLUGINS["dir" if path.is_dir() else path.suffix.lower()]
+    reader = plugin(path)
+    try:
+        reader.open()
+    except DataError as err:
+        raise DataError(f"cannot open rosbag {path}: {err}") from err
+    # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
+    except Exception as err:
+        if path.is_dir():
+            _require_good(path)
+        raise DataError(f"cannot open rosbag {path}: {_words(err)}; {_advice(path)}") from err
+    storages = getattr(reader, "storages", [reader])
     try:
         _require_few_open(path, [chunk for one in storages for chunk in getattr(one, "chunks", [])])
     except DataError:
@@ -50,23 +78,202 @@ def open_reader(path: Path) -> Any:
     return reader
 
 
+def read_messages(reader: Any, path: Path, connections: Sequence[Any]) -> Iterator[tuple[Any, int, bytes]]:
+    """Yield connection, time of recording in nanoseconds, and message; one that is compressed alone is decompressed.
+
+    Raises:
+        DataError: the bag is damaged.
+    """
+    zstd = _BoundedZstd()
+    try:
+        for connection, recorded_ns, data in reader.messages(connections):
+            # A message in CDR begins with 0; only an index says that each is compressed, and it may be missing.
+            yield connection, recorded_ns, zstd.decompress(data) if data[:4] == ZSTD_MAGIC else data
+    except DataError as err:
+        raise DataError(f"rosbag {path}: {err}") from err
+    except Exception as err:  # as above
+        raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path)}") from err
+
+
+def cut_off(reader: Any) -> list[str]:
+    """Return a note for each file of a bag that was cut off."""
+    return [
+        f"{one.path} was cut off, as by a recorder that was killed: {one.bio.rest} bytes behind its last whole record "
+        f"are not read; `mcap recover` may find more"
+        for one in getattr(reader, "storages", [reader])
+        if isinstance(getattr(one, "bio", None), _CutFile)
+    ]
+
+
+def journals(file: Path) -> tuple[Path, Path]:
+    """Return where SQLite keeps what is not in a database's own file yet, and the index of that."""
+    return file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")
+
+
+def _words(err: Exception) -> str:
+    return one_line(str(err) or type(err).__name__, MAX_CAUSE)
+
+
+def _require_good(folder: Path) -> None:
+    """Raise DataError of the first bad file of a bag that does not open; else its index is at fault."""
+    for file in listed(folder):
+        if file.suffix.lower() in BAG_FILES:
+            open_reader(file).close()
+
+
+def _advice(path: Path) -> str:
+    """Return the command that makes a bag readable again."""
+    if path.is_dir():
+        return f"if {BAG_INDEX} does not fit the files, `ros2 bag reindex {path}` writes it again"
+    if path.suffix.lower() == ".mcap":
+        return f"`mcap recover {path} -o recovered.mcap` saves what is whole"
+    return (
+        f"`sqlite3 {path} .recover | sqlite3 recovered.db3` saves what is whole; of a recorder that was killed, copy "
+        f"{path.name}-wal as well, which holds its last messages"
+    )
+
+
+@cache
 def _bound_rosbags() -> None:
-    """Give ``rosbags`` bounds where it has none: records, decompression, and YAML in strings that is not needed."""
+    """Give ``rosbags`` bounds where it has none, and let it read what a killed recorder left.
+
+    Bounded are records, decompression, and YAML in strings that is not needed.
+    """
     import apsw
 
     modules: list[Any] = [
         import_module(f"rosbags.rosbag2.{name}") for name in ("reader", "storage_mcap", "storage_sqlite3")
     ]
-    reader, storage_mcap, _ = modules
+    reader, storage_mcap, storage_sqlite3 = modules
     for module in (reader, storage_mcap):
         module.zstd = _BoundedZstd()
     storage_mcap.lz4_decompress = _lz4
     storage_mcap.read_exact = _read_exact
+    open_whole = storage_mcap.McapReader._open
+    storage_mcap.McapReader._open = lambda reader: open_whole(_mended(reader))
+    storage_sqlite3.apsw = _Apsw()
     # Qualities of service are YAML whose merge keys can stand for gigabytes; frames do not need them.
     for module in modules:
         module.parse_qos = _no_qos
-    if _bound_database not in apsw.connection_hooks:
-        apsw.connection_hooks.append(_bound_database)
+    apsw.connection_hooks.append(_bound_database)
+
+
+class _Apsw:
+    """The module ``apsw``; a database is opened as it is on disk, with its ``-wal`` where there is one."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("apsw"), name)
+
+    def Connection(self, name: str, **options: Any) -> Any:  # noqa: N802  # as apsw calls it
+        """Open ``file:PATH?immutable=1``; immutable leaves a ``-wal`` out, and a path may have a ``?`` itself."""
+        path = Path(name.removeprefix("file:").removesuffix("?immutable=1"))
+        unread, shared = journals(path)
+        mode = "immutable=1"
+        if unread.exists() and unread.stat().st_size:
+            mode = "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"  # which has to make one
+        return import_module("apsw").Connection(f"{path.absolute().as_uri()}?{mode}", **options)
+
+
+def _mended(reader: Any) -> Any:
+    """Return the reader of an mcap; a file that was cut off ends with its last whole record."""
+    file = reader.bio
+    file.seek(-min(len(MCAP_MAGIC), file.seek(0, os.SEEK_END)), os.SEEK_END)
+    ends = file.read() == MCAP_MAGIC
+    file.seek(0)
+    if not ends and file.read(len(MCAP_MAGIC)) == MCAP_MAGIC:
+        reader.bio = _CutFile(file)
+    reader.bio.seek(0)
+    return reader
+
+
+class _CutFile(io.BufferedReader):
+    """An mcap without its end, as if it had been closed behind its last whole record.
+
+    The records of a chunk that was begun follow without the chunk, which the format allows. ``rest`` counts the bytes
+    behind that are not read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        size = file.seek(0, os.SEEK_END)
+        end = _records_end(file, len(MCAP_MAGIC), size)
+        chunk = _begun_chunk(file, end)
+        tail = chunk[: _records_end(io.BytesIO(chunk), 0, len(chunk))]
+        self.rest = size - end - len(tail)
+        super().__init__(_Joined(file, end, tail + MCAP_END))  # type: ignore[arg-type]
+
+
+class _Joined(io.RawIOBase):
+    """The first ``size`` bytes of a file, then others."""
+
+    def __init__(self, file: BinaryIO, size: int, others: bytes) -> None:
+        self._file, self._size, self._others, self._at = file, size, others, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        ends = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size + len(self._others)}
+        self._at = ends[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read from the file, or from what follows."""
+        wanted = len(buffer)
+        if self._at < self._size:
+            self._file.seek(self._at)
+            data = self._file.read(min(wanted, self._size - self._at))
+        else:
+            data = self._others[self._at - self._size :][:wanted]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _records_end(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the last whole record ends; a recorder never writes kind 0, a file system after a crash does."""
+    at = start
+    while True:
+        file.seek(at)
+        head = file.read(RECORD_HEAD.size)
+        if len(head) < RECORD_HEAD.size:
+            return at
+        kind, length = RECORD_HEAD.unpack(head)
+        if kind == 0 or at + RECORD_HEAD.size + length > size:
+            return at
+        at += RECORD_HEAD.size + length
+
+
+def _begun_chunk(file: BinaryIO, at: int) -> bytes:
+    """Return the records in the chunk at a place whose end is missing, as far as they can be decompressed."""
+    file.seek(at)
+    head = file.read(CHUNK_HEAD.size)
+    if len(head) < CHUNK_HEAD.size:
+        return b""
+    kind, *_, name_bytes = CHUNK_HEAD.unpack(head)
+    if kind != CHUNK or name_bytes > len("zstd"):
+        return b""
+    compression = file.read(name_bytes)
+    data = file.read(8 + MAX_RECORD_BYTES)[8:]
+    try:
+        if compression == b"zstd":
+            return bytes(_zstd().ZstdDecompressor().decompress(data, MAX_RECORD_BYTES))
+        if compression == b"lz4":
+            lz4 = import_module("lz4.frame").LZ4FrameDecompressor()
+            return bytes(lz4.decompress(data, max_length=MAX_RECORD_BYTES))
+    except Exception:  # each library has an error of its own
+        return b""
+    return b"" if compression else data
 
 
 class _BoundedZstd:

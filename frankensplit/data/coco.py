@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from frankensplit.data.limits import MAX_ANNOTATION_BYTES, read_json, require_name
+from frankensplit.data.names import natural
 from frankensplit.data.truth import Boxes
-from frankensplit.errors import DataError, shown
+from frankensplit.errors import DataError, one_line, shown
+from frankensplit.geometry import MAX_SIDE
+
+Read = TypeVar("Read")
+Found = dict[str, list[tuple[list[float], int]]]  # corners and class of each box, by the picture's id
 
 PATTERNS = ("annotations*.json", "instances_*.json", "_annotations.coco.json")
 FOLDERS = ("annotations", "images")  # where COCO itself keeps them, and where others keep the pictures
@@ -20,22 +26,24 @@ NEEDED = ("categories", "images", "annotations")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the list: its file's path below the set, and its boxes in the size that is declared.
+    """A picture of the list: its file's path below the set, its boxes, and height and width where they are declared.
 
     Class ids are places in the order of the categories' ids, which have gaps.
     """
 
     file_name: str
     boxes: Boxes
+    size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """One annotation file: the names of the classes, and the pictures in the file's order."""
+    """One annotation file: names of the classes, pictures in the file's order, and what of it is not used."""
 
     path: Path
     classes: list[str]
     pictures: list[Picture]
+    notes: list[str]
 
     def picture_path(self, file_name: str) -> Path:
         """Return where a picture lies: beside the annotations, above them, or in a folder there.
@@ -70,24 +78,40 @@ def find_annotations(folder: Path) -> list[Path]:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read an annotation file; crowds are left out, and boxes without an area.
+    """Read an annotation file; crowds are left out, and so is an entry that cannot be understood.
 
     Raises:
-        DataError: it is not of the format, or a box is of a picture or class that it does not list.
+        DataError: it is not of the format, or none of its pictures or annotations can be understood.
     """
     content = _read(path)
-    try:
-        categories = sorted(content["categories"], key=lambda one: int(one["id"]))
-        classes = {int(one["id"]): place for place, one in enumerate(categories)}
-        boxes: dict[int, list[tuple[list[float], int]]] = {int(one["id"]): [] for one in content["images"]}
-        for one in content["annotations"]:
-            _add(path, one, classes, boxes)
-        pictures = [_picture(one, boxes[int(one["id"])]) for one in content["images"]]
-        return Annotations(path, [str(one["name"]) for one in categories], pictures)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as err:
-        raise DataError(
-            f"{path} is not of COCO's detection format ({type(err).__name__}: {shown(str(err))}): see cocodataset.org"
-        ) from err
+    categories, bad = _understood(content["categories"], _category)
+    names = dict(categories)
+    classes = {known: place for place, known in enumerate(sorted(names, key=natural))}
+    images, bad_images = _understood(content["images"], _image)
+    boxes: Found = {known: [] for known, _ in images}
+
+    def add(one: Any) -> str | None:
+        return _add(one, classes, boxes)
+
+    said, bad_annotations = _understood(content["annotations"], add)
+    notes = []
+    for what, listed, wrong in (
+        ("categories", content["categories"], bad),
+        ("images", content["images"], bad_images),
+        ("annotations", content["annotations"], bad_annotations),
+    ):
+        if wrong and len(wrong) == len(listed):
+            raise DataError(
+                f"{path} is not of COCO's detection format: none of its {len(wrong)} {what} can be used; the first: "
+                f"{wrong[0]}; see cocodataset.org"
+            )
+        if wrong:
+            notes.append(f"{len(wrong)} of {len(listed)} {what} cannot be used; the first: {wrong[0]}")
+    notes += [
+        f"{count} annotations are not used: {why}" for why, count in Counter(filter(None, said)).items()
+    ]
+    listed_pictures = [_picture(one, boxes[known]) for known, one in images]
+    return Annotations(path, [names[known] for known in classes], listed_pictures, notes)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -97,24 +121,66 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _add(
-    path: Path, one: dict[str, Any], classes: dict[int, int], boxes: dict[int, list[tuple[list[float], int]]]
-) -> None:
-    """Add one annotation to the boxes of its picture."""
-    if one.get("iscrowd"):
-        return
-    image, category = int(one["image_id"]), int(one["category_id"])
-    if image not in boxes or category not in classes:
-        raise DataError(
-            f"{path}: annotation {shown(one.get('id'))} is of picture {image} and category {category}, not listed"
-        )
-    x, y, width, height = (float(value) for value in one["bbox"])
-    if not all(math.isfinite(value) for value in (x, y, width, height)):
-        raise ValueError(f"bbox {one['bbox']} of annotation {one.get('id')}")
-    boxes[image].append(([x, y, x + width, y + height], classes[category]))
+class Fault(NamedTuple):
+    """Which entry cannot be understood, and why."""
+
+    text: str
 
 
-def _picture(one: dict[str, Any], boxes: Sequence[tuple[list[float], int]]) -> Picture:
-    size = int(one["height"]), int(one["width"])
+def _understood(entries: list[Any], read: Callable[[Any], Read]) -> tuple[list[Read], list[str]]:
+    """Return what ``read`` makes of each entry, and what is wrong with those of which it makes nothing."""
+    tried = [_try(read, place, one) for place, one in enumerate(entries)]
+    good = [one for one in tried if not isinstance(one, Fault)]
+    return good, [one.text for one in tried if isinstance(one, Fault)]
+
+
+def _try(read: Callable[[Any], Read], place: int, one: Any) -> Read | Fault:
+    try:
+        return read(one)
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as err:
+        known = one.get("id") if isinstance(one, dict) else None
+        name = f"entry {place}" if known is None else f"id {shown(known)}"
+        return Fault(f"{name}: {'no ' * isinstance(err, KeyError)}{one_line(str(err))}")
+
+
+def _category(one: Any) -> tuple[str, str]:
+    known = _id(one["id"])
+    return known, str(one.get("name", known))
+
+
+def _image(one: Any) -> tuple[str, tuple[str, tuple[int, int] | None]]:
+    sides = one.get("height"), one.get("width")
+    size = None if None in sides else (int(sides[0]), int(sides[1]))
+    return _id(one["id"]), (str(one["file_name"]), size if size and min(size) > 0 else None)
+
+
+def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> Picture:
+    name, size = one
     corners, class_ids = [corners for corners, _ in boxes], [class_id for _, class_id in boxes]
-    return Picture(str(one["file_name"]), Boxes.of(corners, class_ids, size))
+    return Picture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
+
+
+def _id(value: Any) -> str:
+    """Return an id as text, for some write numbers as text, or with a point."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int | float | str):
+        raise ValueError(f"an id is {shown(value)}, expected a number or text")
+    return str(value)
+
+
+def _add(one: Any, classes: dict[str, int], boxes: Found) -> str | None:
+    """Add one annotation to its picture; return why it is not used though nothing is wrong with it."""
+    if one.get("iscrowd"):
+        return "crowds (iscrowd) are left out"
+    image, category = _id(one["image_id"]), _id(one["category_id"])
+    if image not in boxes or category not in classes:
+        raise ValueError(f"of picture {one_line(image)} and category {one_line(category)}, not listed")
+    bbox = [float(value) for value in one["bbox"]]
+    if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
+        raise ValueError(f"bbox is {shown(one['bbox'])}, expected four numbers x, y, width, height")
+    x, y, width, height = bbox
+    if min(width, height) <= 0:
+        return "boxes have no area"
+    boxes[image].append(([x, y, x + width, y + height], classes[category]))
+    return None

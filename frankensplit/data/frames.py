@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.data.labels import UNLABELLED, map_mask, mask_table, match_names
+from frankensplit.data.labels import UNLABELLED, list_names, map_mask, mask_table, match_names
 from frankensplit.data.sources import (
     DEFAULT_FPS,
     STREET,
@@ -25,6 +26,7 @@ from frankensplit.data.sources import (
     Source,
     SourceFrame,
     StreetSplit,
+    is_camera,
     nothing_left,
     open_source,
 )
@@ -121,12 +123,14 @@ class Frames:
         truth_notes: Sequence[str],
         stop: int | None = None,
     ) -> None:
-        self.name, self.notes, self.truth_notes = name, [*rate_notes, *truth_notes], list(truth_notes)
+        self.name, self.rate_notes, self.truth_notes = name, list(rate_notes), list(truth_notes)
+        self.notes = [*rate_notes, *truth_notes]
         self.truth, self.rate_hz = rule.kind, source.rate_hz
         self.labels = labels
         self.labels_of_set: list[str] | None = labels["class_names"] if labels else None
         self.digest = _digest(name, source, labels)
         self.skipped: dict[str, str] = {}
+        self._seen: set[int] = set()
         self._source, self._rule = source, rule
         self._start, self._stop, self._whole = 0, stop, True
 
@@ -139,7 +143,7 @@ class Frames:
         if start < 0 or (stop is not None and stop < start):
             raise ValueError(f"slice {start}:{stop} is not in order")
         chosen = copy.copy(self)
-        chosen.skipped, chosen._whole = {}, False
+        chosen.skipped, chosen._seen, chosen._whole = {}, set(), False
         ends = [end for end in (self._stop, None if stop is None else self._start + stop) if end is not None]
         chosen._stop = min(ends, default=None)
         chosen._start = self._start + start
@@ -147,7 +151,7 @@ class Frames:
 
     def __iter__(self) -> Iterator[LabelledFrame]:
         """Yield the frames; raises DataError when no frame of the whole set can be used."""
-        self.skipped = {}
+        self.skipped, self._seen = {}, set()
         total = 0
         if self._stop is not None and self._stop <= self._start:
             return
@@ -161,13 +165,30 @@ class Frames:
             bad = [Skipped(name, cause) for name, cause in self.skipped.items()]
             raise nothing_left(self.name, total, bad)
 
+    def never_seen(self) -> list[str]:
+        """Return a note of the set's classes that the truth of the last pass never had; none where it has them all."""
+        if self.truth is None or not self._seen or self.labels is None:
+            return []
+        names = self.labels["class_names"]
+        expected = set(range(len(names))) - {self.labels.get("void_index")}
+        absent = [names[index] for index in sorted(expected - self._seen)]
+        values = f" (just {list_names(map(str, sorted(self._seen)))} occur)" if self.truth == "mask" else ""
+        return [f"classes that never occur: {list_names(absent)}{values}"] if absent else []
+
     def _use(self, item: SourceFrame | Skipped) -> LabelledFrame | Skipped:
         if isinstance(item, Skipped):
             return item
         try:
-            return self._rule.apply(item)
+            frame = self._rule.apply(item)
         except DataError as err:
             return Skipped(item.name, str(err))
+        if self.truth == "mask" and item.mask is not None:
+            self._seen.update(np.flatnonzero(cv2.calcHist([item.mask], [0], None, [256], [0, 256])).tolist())
+        elif self.truth == "boxes" and item.boxes is not None:
+            self._seen.update(item.boxes.class_ids.tolist())
+        elif item.label is not None:
+            self._seen.add(item.label)
+        return frame
 
     def _skip(self, bad: Skipped, position: int) -> None:
         name = f"{bad.name} (frame {position})" if bad.name in self.skipped else bad.name
@@ -219,7 +240,11 @@ def open_frames(
 
 def _open(spec: str, data_root: Path, topic: str | None, limit: int | None) -> Source:
     name, _, split = spec.rpartition(":")
-    if spec.isdecimal() or spec == STREET or (name == STREET and split.isdecimal() and limit is None):
+    if (
+        is_camera(spec, data_root)
+        or spec == STREET
+        or (name == STREET and split.isdecimal() and limit is None)
+    ):
         raise DataError(f"{spec!r} has no end: give street:val, a data set, a folder, a video or a rosbag")
     if name == STREET and not split.isdecimal():
         return StreetSplit(split, limit or STREET_FRAMES, DEFAULT_FPS)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +93,17 @@ def match_names(
     fits = [None if at == void else own.get(_normal(name)) for at, name in enumerate(names)]
     strangers = [name for at, name in enumerate(names) if fits[at] is None and at != void]
     if all(index is None for index in fits):
-        return fits, [f"no class of the set ({_list(names)}) is one of the bundle's ({_list(classes)})"]
+        return fits, [
+            f"no class of the set ({list_names(names)}) is one of the bundle's ({list_names(classes)})"
+        ]
     notes = []
     if any(index not in (None, at) for at, index in enumerate(fits)):
         notes.append("the set numbers its classes otherwise than the bundle: mapped by name")
     if strangers:
-        notes.append(f"classes that only the set has, ignored: {_list(strangers)}")
+        notes.append(f"classes that only the set has, ignored: {list_names(strangers)}")
     absent = [name for index, name in enumerate(classes) if index not in fits]
     if absent:
-        notes.append(f"classes that only the bundle has: {_list(absent)}")
+        notes.append(f"classes that only the bundle has: {list_names(absent)}")
     return fits, notes
 
 
@@ -109,7 +111,9 @@ def _normal(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter not in " _-")
 
 
-def _list(names: Sequence[str], most: int = 12) -> str:
+def list_names(names: Iterable[str], most: int = 12) -> str:
+    """Return names in a line: the first so many, and how many more there are."""
+    names = list(names)
     return ", ".join(map(one_line, names[:most])) + (
         f" and {len(names) - most} more" if len(names) > most else ""
     )
@@ -126,7 +130,7 @@ def map_mask(mask: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.ui
         bad = sorted({int(value) for value in mask[mapped == UNKNOWN]})
         known = np.flatnonzero(table[:UNLABELLED] != UNKNOWN).max(initial=0)
         raise DataError(
-            f"the mask has the value {_list([str(value) for value in bad])}, expected 0 to {known}, "
+            f"the mask has the value {list_names([str(value) for value in bad])}, expected 0 to {known}, "
             f"or {UNLABELLED} for no class; another value for no class is void_index in {LABELS_FILE}"
         )
     return mapped.astype(np.uint8)

@@ -24,6 +24,7 @@ MAX_YAML_VALUES = 200_000  # with aliases written out; that index has 60,000
 MAX_YAML_DEPTH = 64  # recipes have 4, indices of bags 6
 # The parser in Python takes 12 s for 5,000 brackets; the one in C is in every wheel of PyYAML.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_CAUSE = 500  # characters of what a library says is wrong
 MAX_NAME = 1024  # characters of a path below a set
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
@@ -54,7 +55,7 @@ def read_file(path: Path, limit: int) -> bytes:
 def read_json(path: Path, limit: int) -> Any:
     """Return the value that a JSON file holds; errors as :func:`read_file`, or it is not JSON or nested too deep."""
     try:
-        return json.loads(read_file(path, limit).decode("utf-8"))
+        return json.loads(read_file(path, limit).decode("utf-8-sig"))  # Windows writes a mark before the text
     except RecursionError as err:
         raise DataError(f"cannot read {shown(str(path))}: it is nested too deep") from err
     except ValueError as err:

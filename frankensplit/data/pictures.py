@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.data.picture_header import picture_size
-from frankensplit.edge.image import check_pixels, to_rgb
+from frankensplit.data.picture_header import is_tiff, orientation, picture_size
+from frankensplit.data.turn import Turn, by_orientation
+from frankensplit.edge.image import check_pixels, imdecode, to_rgb
 from frankensplit.errors import DataError, ImageError
 
 PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm")
@@ -25,8 +26,8 @@ _GREY, _PALETTE = 0, 3
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode a picture file to RGB, to the values that the same file gives as a ``sensor_msgs/CompressedImage``.
 
-    Grey becomes three equal channels, 16 bits are scaled to 8 with rounding, transparency is dropped and an
-    orientation in the metadata is ignored.
+    Grey becomes three equal channels, 16 bits are scaled to 8 with rounding, transparency is dropped. The picture is
+    turned by the orientation in its metadata, as viewers do; a camera's message is not, as by cv_bridge.
 
     Args:
         data: the file.
@@ -45,11 +46,17 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     encoding = f"{'mono' if pixels.ndim == 2 else 'bgr'}{8 * pixels.itemsize}"
     step = pixels.nbytes // height
     try:
-        return to_rgb(
+        rgb = to_rgb(
             np.ascontiguousarray(pixels).data, height=height, width=width, encoding=encoding, step=step
         )
     except ImageError as err:
         raise DataError(f"{name}: {err}") from err
+    return rgb if is_tiff(data) else turn_of(data).pixels(rgb)  # OpenCV turns a TIFF itself
+
+
+def turn_of(data: bytes) -> Turn:
+    """Return how viewers turn a picture file."""
+    return by_orientation(orientation(data))
 
 
 def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -90,9 +97,9 @@ def _png_kind(data: bytes) -> tuple[int, int]:
 def _decode(data: bytes, name: str, flags: int) -> NDArray[Any]:
     _require_payable(data, name)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+        pixels = imdecode(data, flags)
+    except ImageError as err:
+        raise _damaged(data, name, f": {err}") from err
     if pixels is None:
         raise _damaged(data, name)
     return pixels

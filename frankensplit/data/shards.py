@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from frankensplit.data.labels import LABELS_FILE, read_labels
 from frankensplit.data.limits import MAX_PICTURE_BYTES, require_file, require_name
+from frankensplit.data.names import listed, natural
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.errors import DataError, shown
 
@@ -23,7 +24,8 @@ CLASS_SUFFIX = "cls"
 MAX_CLASS_DIGITS = 18  # fits into 64 bits
 MAX_MEMBERS = 1 << 20  # of one shard, 1 kB of memory each; tools for such shards put some 10,000 into one
 _READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
-_MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./][^./]*)\.([^/]+)")  # no dot files, as the ._ copies of macOS
+# No dot files, as the ._ copies of macOS; a dot between digits, as in a stamp of ROS, belongs to the key.
+_MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./](?:[^./]|(?<=[0-9])\.(?=[0-9]))*)\.([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,14 @@ class Sample:
         Raises:
             DataError: there is none, or it is damaged.
         """
+        suffix, data = self.picture()
+        return decode_picture(data, f"sample {shown(self.key)}: {suffix}")
+
+    def picture(self) -> tuple[str, bytes]:
+        """Return suffix and file of the picture; raises DataError where there is none."""
         for suffix in PICTURE_SUFFIXES:
             if suffix in self.members:
-                return decode_picture(self.members[suffix], f"sample {shown(self.key)}: {suffix}")
+                return suffix, self.members[suffix]
         raise DataError(
             f"sample {shown(self.key)} has no image: members are {sorted(self.members)}, "
             f"an image is one of {', '.join(PICTURE_SUFFIXES)}"
@@ -77,15 +84,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where the members of a sample lie in a shard: offset and size in bytes by suffix.
-
-    ``unread`` are the suffixes of its other members.
-    """
+    """Where the members of a sample that are read lie in a shard: offset and size in bytes by suffix."""
 
     shard: Path
     key: str
     places: dict[str, tuple[int, int]]
-    unread: tuple[str, ...] = ()
 
     def read(self) -> Sample:
         """Read the members.
@@ -107,6 +110,14 @@ class Entry:
         except OSError as err:
             raise DataError(f"cannot read shard {self.shard}: {err.strerror}") from err
         return Sample(self.key, members)
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """The samples of a shard in order of their first member, and the names of the members that are not read."""
+
+    entries: list[Entry]
+    others: list[str]
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,7 @@ def open_shards(spec: str, data_root: Path) -> ShardSet:
     if folder is None:
         looked = " and ".join(str(path) for path in candidates)
         raise DataError(f"data set {spec!r}: no folder at {looked}; give --data-root or DIR:SPLIT")
-    paths = sorted(path for path in folder.glob("*.tar") if f"{path.stem}-".startswith(f"{split}-"))
+    paths = sorted((path for path in _shards(folder) if _split_of(path) == split), key=natural)
     if not paths:
         raise DataError(
             f"data set {spec!r}: {folder} has no {split}-*.tar; splits there: {list_splits(folder)}"
@@ -158,7 +169,15 @@ def open_shards(spec: str, data_root: Path) -> ShardSet:
 
 def list_splits(folder: Path) -> list[str]:
     """Return the names that the shards of a folder have before their number."""
-    return sorted({re.sub(r"-\d.*", "", path.stem) for path in folder.glob("*.tar")})
+    return sorted({_split_of(path) for path in _shards(folder)}, key=natural)
+
+
+def _shards(folder: Path) -> list[Path]:
+    return [path for path in listed(folder) if path.suffix.lower() == ".tar"]
+
+
+def _split_of(path: Path) -> str:
+    return re.sub(r"-\d.*", "", path.stem)
 
 
 def read_shard(path: Path) -> Iterator[Sample]:
@@ -167,12 +186,12 @@ def read_shard(path: Path) -> Iterator[Sample]:
     Raises:
         DataError: the file is no tar, or ends early.
     """
-    for entry in index_shard(path):
+    for entry in index_shard(path).entries:
         yield entry.read()
 
 
-def index_shard(path: Path) -> list[Entry]:
-    """Find the samples of one tar file in order of their first member, without reading the members.
+def index_shard(path: Path) -> ShardIndex:
+    """Find the samples of one tar file, without reading the members.
 
     Samples that have neither picture nor mask nor class, such as a README, are left out.
 
@@ -182,6 +201,7 @@ def index_shard(path: Path) -> list[Entry]:
     """
     require_file(path)
     places: dict[str, dict[str, tuple[int, int]]] = {}
+    others: list[str] = []
     try:
         with tarfile.open(path, "r:") as tar:
             members = list(itertools.islice(tar, MAX_MEMBERS + 1))
@@ -201,15 +221,14 @@ def index_shard(path: Path) -> list[Entry]:
                 f"shard {path}: member {shown(member.name)} is sparse: pack it again without --sparse"
             )
         name = member.linkname if member.islnk() else member.name
+        if name not in offsets:
+            continue
         match = _MEMBER.fullmatch(member.name)
-        if match and name in offsets:
+        if match and match[2].lower() in _READ:
             places.setdefault(match[1], {})[match[2].lower()] = offsets[name]
-    return [_entry(path, key, found) for key, found in places.items() if not _READ.isdisjoint(found)]
-
-
-def _entry(path: Path, key: str, found: dict[str, tuple[int, int]]) -> Entry:
-    read = {suffix: place for suffix, place in found.items() if suffix in _READ}
-    return Entry(path, key, read, tuple(found.keys() - read.keys()))
+        else:
+            others.append(member.name)
+    return ShardIndex([Entry(path, key, found) for key, found in places.items()], others)
 
 
 def _require_end(tar: tarfile.TarFile) -> None:

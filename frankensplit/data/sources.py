@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.bundle import MAX_SOURCE_PIXELS
-from frankensplit.data.bags import BAG_FILES, BAG_INDEX, open_reader
-from frankensplit.data.coco import find_annotations, read_annotations
+from frankensplit.data.bags import BAG_FILES, BAG_INDEX, cut_off, journals, open_reader, read_messages
+from frankensplit.data.coco import Picture, find_annotations, read_annotations
+from frankensplit.data.foreign import foreign
 from frankensplit.data.labels import LABELS_FILE, read_labels
-from frankensplit.data.limits import MAX_PICTURE_BYTES, read_file, require_file
-from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
+from frankensplit.data.limits import MAX_CAUSE, MAX_PICTURE_BYTES, read_file
+from frankensplit.data.names import left_out, listed, natural, stem_before
+from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture, turn_of
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
+from frankensplit.data.turn import by_display_matrix
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError, one_line, shown
 from frankensplit.places import DATA_ROOT
@@ -32,8 +35,10 @@ IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
 DEFAULT_FPS = 15.0
 STREET = "street"
+PICTURES_ARE = f"pictures are files that end with .{', .'.join(PICTURE_SUFFIXES)}"
+MASKS_ARE = f"the mask of NAME.jpg is NAME.{MASK_SUFFIX} beside it, or {MASKS}/NAME.png"
+MEMBERS_ARE = f"members that are read end with .{', .'.join((*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX))}"
 STREET_FRAMES = 200
-MAX_CAUSE = 500  # characters of what a library says is wrong
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def open_source(
     name, colon, split = spec.rpartition(":")
     if STREET in (spec, name):
         return _open_street(spec, split if colon else "0", fps)
-    if spec.isdecimal():
+    if is_camera(spec, data_root):
         return CameraSource(int(spec))
     path = Path(spec).expanduser()
     if path.exists():
@@ -154,6 +159,11 @@ def open_source(
         f"no source {spec!r}: give `street`, a camera's index, SET:SPLIT, or an existing folder of pictures, "
         "video, .tar shard, .json of COCO's annotations or rosbag"
     )
+
+
+def is_camera(spec: str, data_root: Path = DATA_ROOT) -> bool:
+    """Tell whether a spec is a camera's index: a number that is not the name of a file or folder."""
+    return spec.isdecimal() and not any((folder / spec).exists() for folder in (Path(), data_root))
 
 
 def _open_street(spec: str, split: str, fps: float) -> Source:
@@ -174,18 +184,21 @@ def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
         return BagSource(folder, topic)
     if annotations := find_annotations(folder):
         return CocoSource(_only(annotations), fps)
-    if (folder / IMAGES).is_dir() or any(_pictures(folder)):
+    if (folder / IMAGES).is_dir() or any(map(_is_picture, folder.iterdir())):
         return FolderSource(folder, fps)
-    if any(_class_folders(folder)):
+    if any(any(_below(path)) for path in listed(folder)):
         return ClassFolders(folder, fps)
     if splits := list_splits(folder):
         raise DataError(f"folder {folder} holds shards: give {_choices(str(folder), splits)}")
-    bags = sorted(path.name for path in folder.iterdir() if path.suffix in BAG_FILES)
-    if bags:
-        raise DataError(f"folder {folder} holds {bags} without {BAG_INDEX}: give one of these files")
-    raise DataError(
-        f"folder {folder} has no pictures: expected files that end with .{', .'.join(PICTURE_SUFFIXES)}"
-    )
+    files = [path for path in listed(folder) if path.is_file()]
+    if bags := [path.name for path in files if path.suffix.lower() in BAG_FILES]:
+        raise DataError(
+            f"folder {folder} holds {bags} without {BAG_INDEX}: give one of these files, or write it by "
+            f"`ros2 bag reindex {folder}`"
+        )
+    if found := next(filter(None, map(foreign, files)), None):
+        raise DataError(f"folder {folder} has no pictures, but {found}")
+    raise DataError(f"folder {folder} has no pictures: {PICTURES_ARE}")
 
 
 def _only(annotations: Sequence[Path]) -> Path:
@@ -200,9 +213,10 @@ def _choices(folder: str, splits: Sequence[str]) -> str:
 
 
 def _open_file(path: Path, fps: float, topic: str | None) -> Source:
-    require_file(path)
-    if path.suffix in BAG_FILES:
-        return BagSource(path.parent if (path.parent / BAG_INDEX).is_file() else path, topic)
+    if found := foreign(path):
+        raise DataError(found)
+    if path.suffix.lower() in BAG_FILES:
+        return BagSource(path, topic)
     if path.suffix.lower() == ".json":
         return CocoSource(path, fps)
     return ShardSource([path], fps) if path.suffix.lower() == ".tar" else VideoSource(path)
@@ -299,36 +313,49 @@ class StreetSplit(ListedSource):
 
 
 class FolderSource(ListedSource):
-    """Pictures of one folder, or of its ``images/``, in order of their names."""
+    """Pictures of one folder, or of its ``images/``, in natural order of their names."""
 
     kind = "folder"
 
     def __init__(self, folder: Path, fps: float) -> None:
         self.folder = folder
-        inner = folder / IMAGES
-        self.paths = list(_pictures(inner if inner.is_dir() else folder))
+        inner, apart = folder / IMAGES, folder / MASKS
+        inner = inner if inner.is_dir() else folder
+        files = [path for path in listed(inner) if path.is_file()]
+        beside = {stem: path for path in files if (stem := stem_before(path.name, f".{MASK_SUFFIX}"))}
+        self.paths = [path for path in files if _is_picture(path) and path not in beside.values()]
         if not self.paths:
-            raise DataError(
-                f"folder {inner} has no pictures: expected files that end with .{', .'.join(PICTURE_SUFFIXES)}"
-            )
+            raise DataError(f"folder {inner} has no pictures: {PICTURES_ARE}")
         super().__init__([path.name for path in self.paths], fps)
         self.rate_hz = fps
-        self.masks = [self._mask_path(path) for path in self.paths]
+        masks = _masks_apart(apart) | beside
+        self.masks = [masks.get(path.stem) for path in self.paths]
         self.truth = "mask" if self.masks[0] else None
-        self.notes = _unused([path is not None for path in self.masks])
-
-    def _mask_path(self, picture: Path) -> Path | None:
-        beside = picture.with_name(f"{picture.stem}.{MASK_SUFFIX}")
-        apart = self.folder / MASKS
-        candidates = (beside, apart / f"{picture.stem}.png", apart / f"{picture.stem}.{MASK_SUFFIX}")
-        return next((path for path in candidates if path.is_file()), None)
+        of_masks = [*beside.values(), *listed(apart)]
+        known = {*self.paths, *of_masks, folder / LABELS_FILE}
+        self.notes = [
+            *_unused([path is not None for path in self.masks]),
+            *left_out("files for masks", (path for path in of_masks if path not in self.masks), MASKS_ARE),
+            *left_out("files", (path for path in files if path not in known), PICTURES_ARE),
+            *left_out(
+                "folders with pictures",
+                (path for path in listed(inner) if path != apart and any(_below(path))),
+                f"only the pictures in {inner} itself are",
+            ),
+            *left_out(
+                "pictures",
+                (path for path in listed(folder) if inner != folder and _is_picture(path)),
+                f"only those in {IMAGES}/ are",
+            ),
+        ]
 
     def load(self, index: int) -> SourceFrame:
         """Read one picture, and its mask where it has one."""
         path, mask_path = self.paths[index], self.masks[index]
-        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
+        data = read_file(path, MAX_PICTURE_BYTES)
+        rgb = decode_picture(data, str(path))
         mask = decode_mask(read_file(mask_path, MAX_PICTURE_BYTES), str(mask_path)) if mask_path else None
-        return _paired(SourceFrame(rgb, mask, _index_ns(index, self.fps), path.stem))
+        return SourceFrame(rgb, _paired(path.stem, mask, rgb, data), _index_ns(index, self.fps), path.stem)
 
     def labels(self) -> dict[str, Any] | None:
         """Read ``labels.json`` of the folder."""
@@ -340,14 +367,23 @@ class FolderSource(ListedSource):
         return [*self.paths, *filter(None, self.masks)]
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if _is_picture(path) and not path.name.endswith(f".{MASK_SUFFIX}"):
-            yield path
+def _masks_apart(folder: Path) -> dict[str, Path]:
+    """Return the masks in a folder of their own by the names of their pictures."""
+    masks: dict[str, Path] = {}
+    for ending in (f".{MASK_SUFFIX}", ".png"):  # the latter counts where a picture has both
+        for path in listed(folder):
+            if path.is_file() and (stem := stem_before(path.name, ending)):
+                masks[stem] = path
+    return masks
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix[1:].lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix[1:].lower() in PICTURE_SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """Yield the pictures in a folder and those below it; a file has none."""
+    return filter(_is_picture, path.rglob("*")) if path.is_dir() else iter(())
 
 
 def _unused(masks: Sequence[bool]) -> list[str]:
@@ -357,33 +393,51 @@ def _unused(masks: Sequence[bool]) -> list[str]:
     return [f"{sum(masks)} of {len(masks)} frames have a mask, but the first has none: no mask is used"]
 
 
-def _paired(frame: SourceFrame) -> SourceFrame:
-    """Return the frame if its mask has the size of its picture."""
-    if frame.mask is not None and frame.mask.shape != frame.rgb.shape[:2]:
-        (height, width), (rows, columns) = frame.rgb.shape[:2], frame.mask.shape
-        raise DataError(
-            f"{frame.name}: the mask is {columns}x{rows}, expected {width}x{height} as the picture"
-        )
-    return frame
+def _paired(
+    name: str, mask: NDArray[np.uint8] | None, rgb: NDArray[np.uint8], data: bytes
+) -> NDArray[np.uint8] | None:
+    """Return a picture's mask as the picture is shown; ``data`` is the picture's file.
+
+    A mask of the size that the picture has before it is turned is turned with it.
+    """
+    if mask is None or mask.shape == rgb.shape[:2]:
+        return mask
+    turn = turn_of(data)
+    if turn.exchanged and mask.shape[::-1] == rgb.shape[:2]:
+        return turn.pixels(mask)
+    (height, width), (rows, columns) = rgb.shape[:2], mask.shape
+    raise DataError(f"{name}: the mask is {columns}x{rows}, expected {width}x{height} as the picture")
 
 
 class ClassFolders(ListedSource):
-    """Pictures in one folder a class; the label is the folder's place in the order of names (as torchvision's)."""
+    """Pictures in one folder a class; the label is the folder's place in the order of names (as torchvision's).
+
+    A folder without pictures is not a class.
+    """
 
     kind = "class folders"
     truth = "label"
 
     def __init__(self, folder: Path, fps: float) -> None:
         self.folder = folder
-        folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        everything = listed(folder)
+        folders = sorted(path for path in everything if any(_below(path)))
         self.classes = [path.name for path in folders]
         self.samples = [
-            (path, label)
-            for label, one in enumerate(folders)
-            for path in sorted(one.rglob("*"))
-            if _is_picture(path)
+            (path, label) for label, one in enumerate(folders) for path in sorted(_below(one), key=natural)
         ]
         super().__init__([str(path.relative_to(folder)) for path, _ in self.samples], fps)
+        empty = [path for path in everything if path.is_dir() and path not in folders]
+        inside = (path for one in folders for path in sorted(one.rglob("*"), key=natural) if path.is_file())
+        loose = (path for path in everything if path.is_file())
+        others = (path for path in inside if not _is_picture(path) and path.name[0] != ".")
+        self.notes = [
+            *left_out("folders", empty, "a folder without pictures is not a class"),
+            *left_out(
+                "files beside the folders of classes", loose, "a picture is in the folder of its class"
+            ),
+            *left_out("files", others, PICTURES_ARE),
+        ]
 
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
@@ -403,12 +457,6 @@ class ClassFolders(ListedSource):
         return [path for path, _ in self.samples]
 
 
-def _class_folders(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and any(_is_picture(inner) for inner in path.rglob("*")):
-            yield path
-
-
 class CocoSource(ListedSource):
     """Pictures with boxes, listed by a file of COCO's detection format."""
 
@@ -420,19 +468,22 @@ class CocoSource(ListedSource):
         if not self.annotations.pictures:
             raise DataError(f"{path} lists no pictures")
         super().__init__([picture.file_name for picture in self.annotations.pictures], fps)
+        self.notes = self.annotations.notes
 
     def load(self, index: int) -> SourceFrame:
         """Read one picture."""
         picture = self.annotations.pictures[index]
         path = self.annotations.picture_path(picture.file_name)
-        rgb = decode_picture(read_file(path, MAX_PICTURE_BYTES), str(path))
-        if rgb.shape[:2] != picture.boxes.frame:
-            (height, width), (rows, columns) = rgb.shape[:2], picture.boxes.frame
-            raise DataError(
-                f"{path} is {width}x{height}, expected {columns}x{rows} as {self.annotations.path.name} says"
-            )
+        data = read_file(path, MAX_PICTURE_BYTES)
+        rgb = decode_picture(data, str(path))
         key = str(Path(picture.file_name).with_suffix(""))
-        return SourceFrame(rgb, None, _index_ns(index, self.fps), key, boxes=picture.boxes)
+        return SourceFrame(
+            rgb,
+            None,
+            _index_ns(index, self.fps),
+            key,
+            boxes=_shown(picture, self.annotations.path, str(path), rgb, data),
+        )
 
     def labels(self) -> dict[str, Any]:
         """Return the names of the categories."""
@@ -450,6 +501,17 @@ class CocoSource(ListedSource):
         return path if path.is_file() else None
 
 
+def _shown(picture: Picture, listed: Path, name: str, rgb: NDArray[np.uint8], data: bytes) -> Boxes:
+    """Return a picture's boxes as it is shown; where just its stored size is declared, they are turned with it."""
+    (height, width), turn = rgb.shape[:2], turn_of(data)
+    if picture.size in (None, (height, width)):
+        return Boxes.of(picture.boxes.corners, picture.boxes.class_ids, (height, width))
+    if turn.exchanged and picture.size == (width, height):
+        return turn.boxes(picture.boxes)
+    rows, columns = picture.size
+    raise DataError(f"{name} is {width}x{height}, expected {columns}x{rows} as {listed.name} says")
+
+
 class ShardSource(ListedSource):
     """Samples of WebDataset shards: ``KEY.jpg`` (or webp, png ...) and perhaps ``KEY.mask.png`` or ``KEY.cls``.
 
@@ -463,10 +525,13 @@ class ShardSource(ListedSource):
         self.paths = paths
         self.annotations = read_annotations(annotations) if annotations else None
         pictures = self.annotations.pictures if self.annotations else []
-        self.boxes = {Path(picture.file_name).stem: picture.boxes for picture in pictures}
-        self.entries = [entry for path in paths for entry in index_shard(path)]
+        self.listed = {Path(picture.file_name).stem: picture for picture in pictures}
+        indices = [index_shard(path) for path in paths]
+        self.entries = [entry for one in indices for entry in one.entries]
+        others = [member for one in indices for member in one.others]
         if not self.entries:
-            raise DataError(f"shard {paths[0]} is empty: it holds no picture")
+            said = "; ".join(left_out("members", others, MEMBERS_ARE))
+            raise DataError(f"shard {paths[0]} is empty: it holds no picture{said and f'; {said}'}")
         super().__init__([entry.key for entry in self.entries], fps)
         first = self.entries[0].places
         if self.annotations:
@@ -474,23 +539,22 @@ class ShardSource(ListedSource):
         else:
             self.truth = "mask" if MASK_SUFFIX in first else "label" if CLASS_SUFFIX in first else None
         self.rate_hz = None if self.truth in ("label", "boxes") else fps
-        self.notes = _unused([MASK_SUFFIX in entry.places for entry in self.entries])
-        if self.truth is None and self.entries[0].unread:
-            unread = ", ".join(sorted(self.entries[0].unread))
-            self.notes.append(f"no {MASK_SUFFIX} and no {CLASS_SUFFIX} in the shard; not read: {unread}")
+        self.notes = [
+            *_unused([MASK_SUFFIX in entry.places for entry in self.entries]),
+            *left_out("members", others, MEMBERS_ARE),
+            *(self.annotations.notes if self.annotations else []),
+        ]
 
     def load(self, index: int) -> SourceFrame:
         """Read one sample."""
         sample = self.entries[index].read()
         rgb, time_ns = sample.image(), _index_ns(index, self.fps)
         if self.annotations is None:
-            return _paired(SourceFrame(rgb, sample.mask(), time_ns, sample.key, sample.label()))
-        boxes = self.boxes.get(sample.key)
-        if boxes is None or boxes.frame != rgb.shape[:2]:
-            found = "not listed" if boxes is None else "{1}x{0}".format(*boxes.frame)
-            raise DataError(
-                f"{sample.key} is {rgb.shape[1]}x{rgb.shape[0]}, and {found} in {self.annotations.path.name}"
-            )
+            mask = _paired(sample.key, sample.mask(), rgb, sample.picture()[1])
+            return SourceFrame(rgb, mask, time_ns, sample.key, sample.label())
+        if sample.key not in self.listed:
+            raise DataError(f"{sample.key} is not listed in {self.annotations.path.name}")
+        boxes = _shown(self.listed[sample.key], self.annotations.path, sample.key, rgb, sample.picture()[1])
         return SourceFrame(rgb, None, time_ns, sample.key, boxes=boxes)
 
     def labels(self) -> dict[str, Any] | None:
@@ -515,9 +579,7 @@ class VideoSource(Source):
         self.path = path
         self._total: int | None = None
         with self._open() as container:
-            if not container.streams.video:
-                raise DataError(f"{path} has no picture stream")
-            rate = container.streams.video[0].average_rate
+            rate = self._stream(container).average_rate
             self.rate_hz = float(rate) if rate else None
 
     def _open(self) -> Any:
@@ -533,12 +595,23 @@ class VideoSource(Source):
             stream.codec_context.options = bound
         return container
 
+    def _stream(self, container: Any) -> Any:
+        """Return the main stream of pictures, as FFmpeg chooses it: not a cover, and of most pixels."""
+        from av.stream import Disposition
+
+        streams = container.streams.video
+        if not streams:
+            raise DataError(f"{self.path} has no picture stream")
+        films = [one for one in streams if not one.disposition & Disposition.attached_pic] or streams
+        best = container.streams.best("video")
+        return best if best in films else films[0]
+
     def _decoded(self) -> Iterator[Any]:
         """Yield FFmpeg's frames, and a Skipped for each packet that it cannot decode."""
         import av
 
         with self._open() as container:
-            packets = container.demux(container.streams.video[0])
+            packets = container.demux(self._stream(container))
             for number in itertools.count():
                 try:
                     packet = next(packets, None)
@@ -563,7 +636,7 @@ class VideoSource(Source):
 
     def _frame(self, frame: Any, found: int) -> SourceFrame:
         seconds = found / (self.rate_hz or DEFAULT_FPS) if frame.time is None else frame.time
-        rgb = frame.to_ndarray(format="rgb24")
+        rgb = by_display_matrix(frame.side_data.get("DISPLAYMATRIX")).pixels(frame.to_ndarray(format="rgb24"))
         return SourceFrame(rgb, None, round(seconds * SECOND_NS), f"{self.path.stem}_{found:06d}")
 
     def count(self, stop: int | None = None) -> int:
@@ -619,30 +692,17 @@ class BagSource(Source):
         super().__init__()
         self.path = path
         self._total: int | None = None
-        with closing(self._open()) as reader:
+        with closing(open_reader(self.path)) as reader:
             images = [one for one in reader.connections if one.msgtype in self.TYPES]
             self.topic = _choose_topic(path, sorted({one.topic for one in images}), topic)
             count = sum(one.msgcount for one in images if one.topic == self.topic)
-            seconds = reader.duration / SECOND_NS
+            seconds = reader.metadata.duration / SECOND_NS
             self.rate_hz = (count - 1) / seconds if count > 1 and seconds > 0 else None
+            self.notes = cut_off(reader)
 
-    def _open(self) -> Any:
-        try:
-            return open_reader(self.path)
-        except DataError as err:
-            raise DataError(f"cannot open rosbag {self.path}: {err}") from err
-        # A damaged bag fails in its yaml, its sqlite or its chunks, each with errors of its own.
-        except Exception as err:
-            raise DataError(f"cannot open rosbag {self.path}: {_words(err)}; try `ros2 bag reindex`") from err
-
-    def _messages(self, reader: Any) -> Iterator[Any]:
+    def _messages(self, reader: Any) -> Iterator[tuple[Any, int, bytes]]:
         chosen = [one for one in reader.connections if one.topic == self.topic and one.msgtype in self.TYPES]
-        try:
-            yield from reader.messages(chosen)
-        except DataError as err:
-            raise DataError(f"rosbag {self.path}: {err}") from err
-        except Exception as err:  # as above
-            raise DataError(f"rosbag {self.path} is damaged: {_words(err)}; try `ros2 bag reindex`") from err
+        return read_messages(reader, self.path, chosen)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
         """Yield each image that can be understood; messages before ``start`` are passed over unread.
@@ -654,7 +714,7 @@ class BagSource(Source):
 
         store = get_typestore(Stores.ROS2_HUMBLE)
         topic = one_line(self.topic.strip("/").replace("/", "_"))
-        with closing(self._open()) as reader:
+        with closing(open_reader(self.path)) as reader:
             messages = enumerate(itertools.islice(self._messages(reader), stop))
             for number, (connection, recorded_ns, data) in itertools.islice(messages, start, None):
                 name = f"{topic}_{number:06d}"
@@ -663,14 +723,14 @@ class BagSource(Source):
                     rgb = _image_to_rgb(message)
                 # The bytes of a damaged message can be anything: rosbags, numpy and struct fail as they like.
                 except Exception as err:
-                    yield Skipped(name, _words(err))
+                    yield Skipped(name, str(err) or type(err).__name__)
                     continue
                 yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name)
 
     def count(self, stop: int | None = None) -> int:
         """Count the messages, without reading what is in them."""
         if self._total is None:
-            with closing(self._open()) as reader:
+            with closing(open_reader(self.path)) as reader:
                 found = sum(1 for _ in itertools.islice(self._messages(reader), stop))
             if stop is not None and found == stop:
                 return found
@@ -679,15 +739,8 @@ class BagSource(Source):
 
     def files(self) -> Sequence[Path]:
         """Return the files of the bag."""
-        return (
-            sorted(path for path in self.path.iterdir() if path.is_file())
-            if self.path.is_dir()
-            else [self.path]
-        )
-
-
-def _words(err: Exception) -> str:
-    return one_line(str(err) or type(err).__name__, MAX_CAUSE)
+        near = self.path.iterdir() if self.path.is_dir() else [self.path, journals(self.path)[0]]
+        return sorted(path for path in near if path.is_file() and not path.name.endswith("-shm"))
 
 
 def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:

@@ -45,8 +45,9 @@ def declared(data: bytes, file_format: str = "") -> Declared:
     """Return what the header of a file says.
 
     Raises:
-        ImageError: no JPEG, PNG or WebP, its header or end is missing, or it has more segments, scans or compressed
-            notes than any encoder writes; the text names ``file_format``.
+        ImageError: no JPEG, PNG or WebP, its header or end is missing (but the end of a JPEG with one scan, which its
+            decoder tells), or it has more segments, scans or compressed notes than any encoder writes; the text names
+            ``file_format``.
     """
     for magic, at, read in _FILES:
         if data[at : at + len(magic)] == magic:
@@ -113,7 +114,8 @@ def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
     scans = 1 if single else data.count(b"\xff\xda", scan)
     if scans > MAX_SCANS:
         raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
-    if data.find(b"\xff\xd9", scan) < 0:
+    # Without an end marker such a file may be whole: its decoder tells. Of several scans some may be missing.
+    if not single and data.find(b"\xff\xd9", scan) < 0:
         return None
     return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
 

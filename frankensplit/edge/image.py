@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 
 from frankensplit.bundle import MAX_SOURCE_PIXELS
 from frankensplit.edge.file_header import Declared, declared
-from frankensplit.errors import ImageError, shown
+from frankensplit.edge.heard import heard
+from frankensplit.errors import ImageError, one_line, shown
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -24,6 +27,11 @@ MAX_SIDE = 65535  # a packet carries each side in 16 bits
 FREE_BYTES = 1 << 26
 MAX_EXPANSION = 256
 MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # of a progressive JPEG, with 10 passes: 26 megapixels, 1.5 s
+JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+# What libjpeg says where pixels are lost, or may be: see _made_up.
+_DAMAGE = re.compile(rb"Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression")
+_LEFT_OVER = re.compile(rb"Corrupt JPEG data: (\d{1,9}) extraneous bytes before marker")
+MAX_LEFT_OVER = 16
 _DECODE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -126,7 +134,7 @@ def decode_compressed(data: ReadableBuffer, file_format: str = "") -> NDArray[np
     file = bytes(memoryview(data))
     size = declared(file, file_format)
     _check_cost(size, len(file))
-    pixels = _imdecode(file)
+    pixels = imdecode(file, _DECODE)
     if pixels is None or pixels.shape[:2] != size[:2]:
         raise ImageError(
             f"compressed image of {len(file)} bytes is damaged (format {shown(file_format)}); "
@@ -209,12 +217,40 @@ def _convert(pixels: NDArray[Any], layout: Encoding) -> NDArray[np.uint8]:
     )
 
 
-def _imdecode(file: bytes) -> NDArray[Any] | None:
-    """Decode to grey ``(H, W)`` or BGR ``(H, W, 3)``; None where OpenCV cannot."""
-    try:
-        return cv2.imdecode(np.frombuffer(file, np.uint8), _DECODE)
-    except cv2.error:
-        return None
+def imdecode(file: bytes, flags: int) -> NDArray[Any] | None:
+    """Decode a picture file by OpenCV to grey ``(H, W)`` or ``(H, W, channels)``; None where that cannot.
+
+    A JPEG without its end marker is decoded if it is whole.
+
+    Raises:
+        ImageError: a JPEG is damaged inside or cut off, so that a part of its pixels is made up.
+    """
+    jpeg = file[:2] == JPEG
+    with heard(_DAMAGE) if jpeg else nullcontext([]) as damage:
+        try:
+            pixels = cv2.imdecode(np.frombuffer(file + JPEG_END if jpeg else file, np.uint8), flags)
+        except cv2.error:
+            pixels = None
+    if any(_made_up(line, file) for line in damage):
+        raise ImageError(
+            f"compressed image of {len(file)} bytes is damaged inside or cut off: "
+            f"{one_line(damage[0].decode('ascii', 'replace').strip())}; check the camera's link"
+        )
+    return pixels
+
+
+def _made_up(line: bytes, file: bytes) -> bool:
+    """Tell whether libjpeg made up pixels, by what it says.
+
+    That bytes are left over loses none: some webcams write a few, or fill up. Many that are not filling are those of
+    the blocks behind lost ones, which were decoded as others.
+    """
+    found = _LEFT_OVER.match(line)
+    if found is None:
+        return True
+    count, end = int(found[1]), file.rfind(JPEG_END)
+    left = file[:end][-count:] if end >= 0 else file[-count:]
+    return count > MAX_LEFT_OVER and len(set(left)) > 1
 
 
 def _file_encoding(pixels: NDArray[Any], file_format: str) -> str:

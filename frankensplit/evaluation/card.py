@@ -52,6 +52,8 @@ def _value(row: dict[str, Any]) -> str:
 
 def _needs(head: dict[str, Any], rival: str) -> str:
     """Return the bytes with which a rival loses no more than we do, or up to which it was tried in vain."""
+    if not head["unmodified"]:
+        return "-"
     needs = head["bytes_at_our_loss"][rival]
     if needs:
         return f"{needs:.0f} bytes"

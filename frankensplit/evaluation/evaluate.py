@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from frankensplit.data.frames import Frames
+from frankensplit.data.labels import list_names
 from frankensplit.errors import DataError, RuntimeUnavailable
 from frankensplit.evaluation import OURS
 from frankensplit.evaluation.bootstrap import RESAMPLES, SEED, block_frames, loss_interval
@@ -102,11 +103,23 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
     if not unmodified:
         raise DataError(f"{setup.data} has no frames that can be used")
     labelled = labelled_heads(bundle, frames)
-    heads = {
-        name: {"truth": "labels" if name in labelled else "unmodified backbone"}
-        | _head(name, metric_for(head_class(name, bundle.labels[name]).kind, bundle.labels[name]), records)
+    metrics = {
+        name: metric_for(head_class(name, bundle.labels[name]).kind, bundle.labels[name])
         for name in bundle.server["heads"]
     }
+    heads = {
+        name: {"truth": "labels" if name in labelled else "unmodified backbone"}
+        | _head(name, metric, records)
+        for name, metric in metrics.items()
+    }
+    streamed = any(one.codec in rival_names() and load_rival(one.codec).SEQUENCE for one in settings)
+    notes = [*(frames.rate_notes if streamed else ()), *frames.truth_notes]
+    never = {name: metrics[name].never([one.statistics[name] for one in unmodified]) for name in labelled}
+    notes += [
+        f"classes that never occur in the truth of {name}: {list_names(classes)}"
+        for name, classes in never.items()
+        if classes
+    ]
     return {
         "bundle": bundle.name,
         "codec_id": bundle.codec.id_hex,
@@ -114,7 +127,7 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
         "data": setup.data,
         "frames": len(unmodified),
         "rate_hz": frames.rate_hz,
-        "notes": frames.notes,
+        "notes": notes,
         "skipped": _skipped(frames, len(unmodified)),
         "not_measured": absent,
         "bootstrap": {"resamples": RESAMPLES, "block_frames": block_frames(len(unmodified)), "seed": SEED},
@@ -143,12 +156,14 @@ def _head(name: str, metric: HeadMetric, records: Records) -> dict[str, Any]:
         curves.setdefault(row["codec"], []).append(row)
     ours, *rivals = curves
     loss = min(curves[ours], key=lambda row: row["quality"] or 0)["loss_points"]  # not the luckiest level's
+    # Where even the unmodified backbone has nothing to compare, each codec is as good, and none needs any bytes.
+    needs = {rival: bytes_at_loss(curves[rival], loss) if value > 0 else None for rival in rivals}
     return {
         "metric": metric.name,
         "unmodified": round(value, 3),
         **metric.details(unmodified),
         "rows": rows,
-        "bytes_at_our_loss": {rival: bytes_at_loss(curves[rival], loss) for rival in rivals},
+        "bytes_at_our_loss": needs,
         "bd_rate_percent": {rival: bd_rate_percent(curves[rival], curves[ours]) for rival in rivals},
         "bd_rate_over_jpeg_percent": {
             rival: bd_rate_percent(curves[REFERENCE], curves[rival])

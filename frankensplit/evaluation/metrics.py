@@ -46,6 +46,10 @@ class HeadMetric(ABC):
         """Return further figures of the field, by name."""
         return {}
 
+    def never(self, frames: Sequence[Statistics]) -> list[str]:
+        """Return the classes that the truth of no frame has, where the metric can tell."""
+        return []
+
 
 class MeanIoU(HeadMetric):
     """Intersection over union, mean over the classes that occur in truth or prediction; void ignored."""
@@ -79,6 +83,11 @@ class MeanIoU(HeadMetric):
             "per_class": {name: None if np.isnan(iou) else round(float(iou), 2) for name, iou in per_class}
         }
 
+    def never(self, frames: Sequence[Statistics]) -> list[str]:
+        """Return the classes of which no pixel is."""
+        pixels = np.sum([frame["confusion"].sum(1) for frame in frames], axis=0)
+        return [name for name, count in zip(self.classes, pixels, strict=True) if not count]
+
     def _ious(self, frames: Sequence[Statistics], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         matrices = np.tensordot(counts, np.stack([frame["confusion"] for frame in frames]), 1).astype(float)
         both = np.diagonal(matrices, axis1=1, axis2=2)
@@ -92,7 +101,8 @@ class AveragePrecision50(HeadMetric):
     name = "mAP50"
 
     def __init__(self, labels: dict[str, Any]) -> None:
-        self.count = len(labels["classes"])
+        self.classes: list[str] = labels["classes"]
+        self.count = len(self.classes)
 
     def frame(self, result: Result, truth: Result) -> Statistics:
         """Return boxes, class ids and scores of both, and which found box is a hit at IoU 0.5."""
@@ -115,6 +125,11 @@ class AveragePrecision50(HeadMetric):
     def details(self, frames: Sequence[Statistics]) -> dict[str, Any]:
         """Return COCO's mAP over the thresholds 0.5 to 0.95."""
         return {"mAP": round(self._coco(frames, None), 3)}
+
+    def never(self, frames: Sequence[Statistics]) -> list[str]:
+        """Return the classes of which no box is."""
+        seen = {int(one) for frame in frames for one in frame["true_ids"]}
+        return [name for index, name in enumerate(self.classes) if index not in seen]
 
     def resampled(self, frames: Sequence[Statistics], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return mAP50 of each draw."""

@@ -125,8 +125,9 @@ def _chosen(frames: Frames, source: Source) -> Iterator[LabelledFrame]:
 
 def _say(frames: Frames, source: Source) -> None:
     """Print what is odd about the truth of a source, and which of its frames were skipped."""
-    lines = [*frames.truth_notes, *(f"skipped {name}: {why}" for name, why in frames.skipped.items())]
-    said = len(frames.truth_notes) + MOST_SAID
+    notes = [*frames.truth_notes, *frames.never_seen()]
+    lines = [*notes, *(f"skipped {name}: {why}" for name, why in frames.skipped.items())]
+    said = len(notes) + MOST_SAID
     lines = lines[:said] + ([f"{len(frames.skipped)} frames skipped in all"] if len(lines) > said else [])
     for line in lines:
         print(f"{source.data}: {line}", file=sys.stderr)

@@ -106,8 +106,36 @@ def test_a_bundle_that_is_nowhere(capsys):
 
 def test_wrong_usage():
     with pytest.raises(SystemExit) as exit_:
-        main(["info"])
+        main(["info", "street", "--table5"])
     assert exit_.value.code == 2
+
+
+def test_without_a_bundle_the_installed_ones_are_listed(tmp_path, capsys, monkeypatch):
+    assert main(["info", "--json", "-"]) == 0
+    streams = capsys.readouterr()
+    found = json.loads(streams.out)["bundles"]
+    street = found["street"]
+    assert (
+        street["heads"] == ["segmentation", "presence", "detections"]
+        and street["backbone"] == "convnext_atto"
+    )
+    assert street["codec_id"] == Codec.open(find_bundle("street")).id_hex and street["error"] is None
+    assert "street" in streams.err and "convnext_atto" in streams.err
+    monkeypatch.setattr("frankensplit.cli.info.share_folders", lambda: [tmp_path])
+    assert main(["info"]) == 0
+    assert str(tmp_path / "bundles") in capsys.readouterr().out
+    (tmp_path / "bundles" / "bad").mkdir(parents=True)
+    (tmp_path / "bundles" / "bad" / "manifest.json").write_text("{}")
+    assert main(["info"]) == 0
+    assert "cannot be read" in " ".join(capsys.readouterr().out.split())
+
+
+def test_steps_of_levels_say_what_they_mean(capsys):
+    assert main(["info", "street"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert (
+        "4, which round features to steps of 1, 1.4, 2, 2.8: larger steps, smaller packets, more loss" in text
+    )
 
 
 def test_cost_by_hand(tmp_path):

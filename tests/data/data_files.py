@@ -51,14 +51,17 @@ def write_bag(
     damaged: int | None = None,
     topics: tuple[str, ...] = ("/cam/image",),
     garbled: int | None = None,
+    compression: str = "NONE",
 ) -> None:
     """Write four images a topic; ``damaged`` lacks a byte of its pixels, ``garbled`` is no message at all."""
-    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
     store = get_typestore(Stores.ROS2_HUMBLE)
     types = store.types
-    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage]) as writer:
+    bag = Writer(folder, version=9, storage_plugin=StoragePlugin[storage])
+    bag.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
+    with bag as writer:
         for topic in topics:
             connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store)
             for index in range(4):

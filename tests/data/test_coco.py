@@ -161,6 +161,6 @@ def test_shards_have_the_boxes_of_the_annotations_beside_them(tmp_path):
 def test_pictures_of_a_shard_that_the_annotations_do_not_fit_are_named(tmp_path):
     _sharded(tmp_path, [{"id": 5, "file_name": "1.png", "height": 24, "width": 64}])
     frames = open_frames(f"{tmp_path}:train", tmp_path)
-    with pytest.raises(DataError, match="64x48, and 64x24 in instances_train"):
+    with pytest.raises(DataError, match="64x48, expected 64x24 as instances_train"):
         list(frames)
-    assert "not listed in instances_train.json" in frames.skipped["2"]
+    assert "is not listed in instances_train.json" in frames.skipped["2"]

@@ -14,11 +14,13 @@ import pytest
 
 from frankensplit.bundle import Bundle
 from frankensplit.cli import main
+from frankensplit.cli.evaluate import _print
 from frankensplit.data.scenes import street_scenes
 from frankensplit.data.truth import Truth
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, rivals
+from frankensplit.evaluation.card import summary_markdown
 from frankensplit.evaluation.evaluate import evaluate, parse_rival
 from frankensplit.evaluation.measure import PART_FRAMES, Setup, parts_folder
 from frankensplit.models.heads import head_class
@@ -244,3 +246,39 @@ def test_command_writes_json_and_explains_wrong_sets(bundle_path, tmp_path, caps
     with pytest.raises(SystemExit) as usage:
         main(["evaluate", str(bundle_path)])
     assert usage.value.code == 2
+
+
+def test_photographs_without_labels(tmp_path, bundle_path, known_rivals, capsys, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        cv2.imwrite(
+            str(tmp_path / "photos" / f"p{number}.png"), np.full((360, 480, 3), 90 + 60 * number, np.uint8)
+        )
+    setup = Setup(str(bundle_path), str(tmp_path / "photos"), tmp_path)
+    result = evaluate(setup, ["perfect", "training-free"], tmp_path / "cache")
+    assert result["notes"] == []  # no codec needs a rate
+    assert result["heads"]["segmentation"]["unmodified"] == 100
+    assert _rows(result, "perfect")[0]["value"] == 100
+    nothing = result["heads"]["detections"]
+    assert nothing["unmodified"] == 0 and set(nothing["bytes_at_our_loss"].values()) == {None}
+    monkeypatch.setenv("COLUMNS", "80")
+    _print(result)
+    text = capsys.readouterr().err
+    assert f"bundle street, codec {result['codec_id']}" in text and "2 frames" in text
+    assert "detections: mAP50 says nothing here" in text and "agreement with what" in text
+    for name in ("frankensplit", "training-free", "perfect"):
+        assert f" {name} " in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert text.count("for our loss, perfect needs") == 2  # of the heads that say something
+    assert "| - |" in summary_markdown(result | {"command": "x"})
+
+
+def test_a_rate_is_said_where_a_codec_needs_one(setup, cache, known_rivals):
+    notes = evaluate(setup, ["h264-p:40"], cache)["notes"]
+    assert any("rate_hz" in note for note in notes)
+    assert not any("rate_hz" in note for note in evaluate(setup, [], cache)["notes"])
+
+
+def test_classes_that_never_occur_are_noted(result):
+    (note,) = [one for one in result["notes"] if "never occur in the truth of detections" in one]
+    assert "SignSymbol" in note or "Bicyclist" in note or "Fence" in note

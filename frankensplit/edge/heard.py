@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hear what a library writes to standard error: libjpeg says just there that it made up a part of the pixels."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+
+_ONE = threading.Lock()  # standard error is the process's: what is heard must be of one decoder
+_MOST = 1 << 16  # bytes that are heard
+
+
+@contextmanager
+def heard(wanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
+    """Yield a list that holds, after the context, the lines of this kind that were written to standard error.
+
+    Others go on to standard error, for other threads write there, too. Where there is none, nothing is heard.
+    """
+    lines: list[bytes] = []
+    with _ONE:
+        ear = _ear(os.getpid())
+        try:
+            original = os.dup(2)
+        except OSError:
+            yield lines
+            return
+        os.dup2(ear, 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(original, 2)
+            if os.lseek(ear, 0, os.SEEK_CUR):
+                said = os.pread(ear, _MOST, 0).splitlines(keepends=True)
+                os.truncate(ear, 0)
+                os.lseek(ear, 0, os.SEEK_SET)
+                lines += filter(wanted.match, said)
+                with suppress(OSError):
+                    os.write(original, b"".join(line for line in said if line not in lines))
+            os.close(original)
+
+
+@cache
+def _ear(_: int) -> int:
+    """Return a file in memory for a process: one that was forked must not write into its parent's."""
+    return os.memfd_create("heard")
