@@ -64,7 +64,7 @@ def test_executable_is_installed_and_runs_the_module(node: NodeLaunch) -> None:
     script = ROOT / "bin" / node.executable
     assert os.access(script, os.X_OK)
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n")
-    assert f"bin/{node.executable}" in (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert f"/{node.executable}" in (ROOT / "frankensplit" / "CMakeLists.txt").read_text(encoding="utf-8")
     (imported,) = [one for one in ast.parse(script.read_text(encoding="utf-8")).body if imports_main(one)]
     assert imported.module.startswith(node.module)
     assert "main" in names_in(imported.module)
