@@ -79,7 +79,6 @@ def main(args: argparse.Namespace) -> int:
         record=args.record,
         device=args.device,
     )
-    print("starting edge, server, monitor and camera ...", file=sys.stderr)
     summary = run_demo(options)
     print(report(summary, args.out, args.record), file=sys.stderr)
     write_json(summary, args.json)

@@ -26,7 +26,7 @@ from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, ope
 from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError, one_line, shown
-from frankensplit.places import DATA_ROOT
+from frankensplit.places import DATA_ROOT, user_path
 
 IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
@@ -140,7 +140,7 @@ def open_source(
         return _open_street(spec, split if colon else "0", fps)
     if spec.isdecimal():
         return CameraSource(int(spec))
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.exists():
         return _open_path(path, fps, topic)
     if colon:

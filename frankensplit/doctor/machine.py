@@ -13,6 +13,7 @@ from pathlib import Path
 
 from frankensplit.edge.runtimes import AUTO
 from frankensplit.import_order import python_source
+from frankensplit.places import user_path
 
 TIMEOUT_S = 60.0
 CUT = 124  # exit status of a program that was ended, as timeout(1) gives it
@@ -85,7 +86,7 @@ class Machine:
 
     def path(self, name: str | Path) -> Path:
         """Return where a path, absolute or from the current folder, is found."""
-        return self.root / Path(name).expanduser().absolute().relative_to("/")
+        return self.root / user_path(name).absolute().relative_to("/")
 
     def read(self, name: str) -> str | None:
         """Return the text of a small file, None where there is none to read."""
