@@ -69,6 +69,8 @@ class Machine:
     Args:
         bundle: folder or name of the bundle or codec that the robot is to use; None: the one that is installed.
         runtime: that the robot is to use.
+        parts: that this machine is to be (``edge``, ``server``, ``train``); empty: nobody said, and what it lacks for
+            one of them is no fault.
         engines: folder of built engines; None: the user's cache.
         root: stands for ``/``.
         environ: variables.
@@ -78,6 +80,7 @@ class Machine:
 
     bundle: str | None = None
     runtime: str = AUTO
+    parts: tuple[str, ...] = ()
     engines: Path | None = None
     root: Path = Path("/")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))

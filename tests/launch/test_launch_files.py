@@ -65,12 +65,14 @@ def test_executable_is_installed_and_runs_the_module(node: NodeLaunch) -> None:
     assert os.access(script, os.X_OK)
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n")
     assert f"/{node.executable}" in (ROOT / "frankensplit" / "CMakeLists.txt").read_text(encoding="utf-8")
-    (imported,) = [one for one in ast.parse(script.read_text(encoding="utf-8")).body if imports_main(one)]
+    (imported,) = [
+        one for one in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if imports_main(one)
+    ]
     assert imported.module.startswith(node.module)
     assert "main" in names_in(imported.module)
 
 
-def imports_main(statement: ast.stmt) -> bool:
+def imports_main(statement: ast.AST) -> bool:
     """Tell `from MODULE import main`."""
     return isinstance(statement, ast.ImportFrom) and [alias.name for alias in statement.names] == ["main"]
 

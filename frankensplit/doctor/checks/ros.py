@@ -13,6 +13,7 @@ from frankensplit.doctor.machine import Machine
 
 TITLE = "ROS 2"
 ORDER = 40
+FOR = ("edge", "server")
 DEFAULT_RMW = "rmw_fastrtps_cpp"
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 # Above 101 the ports of a domain lie where Linux takes those of ordinary connections from.

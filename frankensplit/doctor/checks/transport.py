@@ -16,6 +16,7 @@ from frankensplit.places import share_folders
 
 TITLE = "transport"
 ORDER = 50
+FOR = ("edge", "server")
 CAMERA_FRAME_BYTES = 640 * 480 * 3
 DEFAULT_SEGMENT_BYTES = 512 << 10
 PARTICIPANTS = 3  # camera, edge and server each make a segment
