@@ -12,7 +12,7 @@ import pytest
 
 from frankensplit.doctor import FAULT, NOTE, OK, examine
 from frankensplit.doctor.checks import packages
-from frankensplit.needs import NEEDS, PARTS, brought_by
+from frankensplit.needs import NEEDS, PARTS, brought_by, missing
 
 WITHOUT = """
 import sys
@@ -101,6 +101,9 @@ def packages_work():
     ],
 )
 def test_a_node_says_what_it_lacks(repository: Path, node: str, absent: str, command: str) -> None:
+    others = [name for name in missing(node) if name not in absent.split(",")]
+    if others:
+        pytest.skip(f"{', '.join(others)} missing: run make setup, or source a ROS installation")
     said = python(NODE, absent, str(repository / "bin" / node))
     assert said.returncode == 2 and "Traceback" not in said.stderr, said.stderr
     [line] = said.stderr.splitlines()
