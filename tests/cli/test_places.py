@@ -94,6 +94,7 @@ FOLDER, FILE, TAKEN, LOOP, NOBODY = "{}", "{}/file", "{}/taken", "{}/loop", "~no
         ("evaluate", "street-nano", "--data", NOBODY),
         ("evaluate", "street-nano", "--data", f"{NOBODY}:val"),
         ("saliency", "make", NOBODY, "--data", "street:val"),
+        ("saliency", "make", "street-nano", "--data", "street:val", "--cache", FILE),
         ("adapt", "street-nano", "--data", "street:val", "--out", FILE),
         ("report", "--out", FILE, "--pictures", "none"),
         ("demo", "--source", NOBODY),
