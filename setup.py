@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 
 from setuptools import Extension, setup
 
-STABLE_ABI = sys.version_info >= (3, 11)  # the buffer protocol joined the limited API in 3.11
+# The buffer protocol joined the limited API in 3.11; Pythons without the global lock have no limited API yet.
+STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 setup(
     ext_modules=[

@@ -50,7 +50,7 @@ from frankensplit.manifest import (
     check_precisions,
 )
 from frankensplit.manifest import CODEC_FORMAT as CODEC_FORMAT
-from frankensplit.places import share_folders
+from frankensplit.places import share_folders, user_path
 from frankensplit.reading import files_in, open_regular, read_json
 from frankensplit.writing import Kind, write_file
 
@@ -411,7 +411,7 @@ def _geometry(*sizes: int) -> Geometry:
 
 
 def _find_folder(name: str) -> Path:
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises where there is no such user
+    path = user_path(name)
     if name and _is_folder(path):
         return path.resolve()
     places = [place / "bundles" / name for place in share_folders()] if name and path.name == name else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environment of the nodes: the Fast DDS profile whose shared memory holds whole images."""
+"""Environment of the nodes: what they inherit, and the Fast DDS profile whose shared memory holds whole images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from pathlib import Path
 
 # The first name is read up to Jazzy, the second from Kilted on.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+# ROS wheels restart Python once to name their libraries, and set this so that it happens once. A child looks again: it
+# may run another Python. LD_LIBRARY_PATH stays as it is, since the libraries of overlays are found by nothing else.
+WHEELS_GUARD = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return this process's environment as a node in a process of its own needs it."""
+    return {name: value for name, value in os.environ.items() if name != WHEELS_GUARD}
 
 
 def profile_environment(profile: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     try:
         _require_domain(rclpy.get_default_context().get_domain_id())
         node = _make(kind, ending)
-    except (FrankensplitError, ParameterException, RCLError) as error:
+    except (FrankensplitError, ParameterException, RCLError, OSError, ImportError) as error:
         rclpy.try_shutdown()
         return _cannot_start(error)
     try:

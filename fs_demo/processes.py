@@ -16,16 +16,13 @@ from typing import IO
 from frankensplit.errors import FrankensplitError
 from frankensplit.import_order import without_empty_entries
 from frankensplit.processes import ENDING, ends_with_us
-from fs_common.launch_environment import profile_environment
+from fs_common.launch_environment import inherited_environment, profile_environment
 from fs_common.node_launch import NodeLaunch
 
 READY = "ready: "
 PATIENCE_S = 120.0
 LEAVE_S = 60.0
 TAIL_LINES = 12
-
-# A child of a process that runs ROS wheels must find its libraries by itself.
-NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
 
 
 class ProcessError(FrankensplitError):
@@ -165,7 +162,7 @@ def _begin(end_with_parent: Callable[[], None]) -> None:
 
 def demo_environment(profile: Path) -> dict[str, str]:
     """Return the nodes' environment: a domain of their own, this machine only, whole images by shared memory."""
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
+    environment = inherited_environment()
     private = {
         "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     if not options.source.isdecimal():  # a camera may be opened once only
         open_source(options.source, topic=options.topic or None)
     profile = fast_dds_profile()
+    print("starting edge, server, monitor and camera ...", file=sys.stderr)
     with (
         kept_folder(options.out, DEMO) as out,
         Processes(out / LOGS, profile) as processes,

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from frankensplit.bundle import Codec
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.edge.runtimes import RuntimeOptions
+from frankensplit.places import user_path
 from fs_edge_node.parameters import EdgeParameters
 
 
@@ -18,7 +17,7 @@ def open_encoder(codec: Codec, chosen: EdgeParameters) -> FrameEncoder:
         RuntimeUnavailable: this machine lacks the runtime.
         BundleError: the bundle has no encoder of this precision, or it does not load.
     """
-    engines = Path(chosen.engines).expanduser() if chosen.engines else None
+    engines = user_path(chosen.engines) if chosen.engines else None
     return FrameEncoder(
         codec, chosen.runtime, chosen.threads, chosen.precision, RuntimeOptions(engines=engines)
     )

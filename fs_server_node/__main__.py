@@ -7,8 +7,10 @@ from frankensplit.import_order import forget_current_folder
 
 forget_current_folder()  # before anything else is imported
 from fs_common.ending import end_now, take_signals  # noqa: E402
+from fs_common.importing import imports_for  # noqa: E402
 
 take_signals()  # before the imports that take time
-from fs_server_node.node import main  # noqa: E402
+with imports_for("server"):
+    from fs_server_node.node import main
 
 end_now(main())

@@ -44,6 +44,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.reading",
     "frankensplit.errors",
     "frankensplit.processes",
+    "frankensplit.needs",
     "frankensplit.import_order",
     "frankensplit",
 )

@@ -57,3 +57,10 @@ def test_commands_exist(page, repository):
         assert (repository / recipe).is_file()
     for launch_file in re.findall(r"ros2 launch frankensplit (\S+)", text):
         assert (repository / "launch" / launch_file).is_file()
+
+
+def test_pip_runs_in_an_environment(page):
+    """Python of Ubuntu 24.04 and later refuses pip elsewhere (PEP 668)."""
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        before, pip, _ = block.partition("\npip install")
+        assert not pip or re.search(r"venv --system-site-packages (\S+) && \. \1/bin/activate", before)

@@ -16,6 +16,7 @@ from pathlib import Path
 from frankensplit import __version__
 from frankensplit.errors import FrankensplitError, OutputError
 from frankensplit.import_order import forget_current_folder
+from frankensplit.needs import NEEDS, brought_by
 from frankensplit.processes import Interrupted, signals_interrupt
 
 VERBS = {
@@ -70,6 +71,17 @@ def _main(argv: Sequence[str] | None) -> int:
         with suppress(OSError):
             print(f"frankensplit {arguments[0]}: {err}", file=sys.stderr)
         return WRONG_USAGE
+    except ModuleNotFoundError as err:
+        print(f"frankensplit {arguments[0]}: {_not_installed(err)}", file=sys.stderr)
+        return WRONG_USAGE
+
+
+def _not_installed(err: ModuleNotFoundError) -> str:
+    """Say which command brings a package that is missing; raise the error again where it is none that we know."""
+    name = (err.name or "").partition(".")[0]
+    if name not in NEEDS["train"]:
+        raise err
+    return f"{name} is not installed: {brought_by('train', [name])}"
 
 
 def _forget_output() -> None:

@@ -4,23 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
 from frankensplit.cli.common import add_json, positive_int, write_json
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.needs import brought_by, missing
 
 DEFAULT_SECONDS = 20.0
-NEEDED = {
-    "rclpy": "ROS 2",
-    "fs_msgs": "the messages of this package",
-    "fs_demo": "the nodes of this package",
-    "torch": "the server's networks",
-    "av": "videos",
-    "rosbags": "rosbags",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the demo and say what came out; 1 when nothing was predicted or not by the server."""
-    _require_ros()
+    _require_packages()
     from fs_demo.session import Options, run_demo
 
     endless = args.source.partition(":")[0] == "street" or args.source.isdecimal()
@@ -79,7 +71,6 @@ def main(args: argparse.Namespace) -> int:
         record=args.record,
         device=args.device,
     )
-    print("starting edge, server, monitor and camera ...", file=sys.stderr)
     summary = run_demo(options)
     print(report(summary, args.out, args.record), file=sys.stderr)
     write_json(summary, args.json)
@@ -137,12 +128,9 @@ def _positive(text: str) -> float:
     return value
 
 
-def _require_ros() -> None:
-    missing = [
-        f"{module} ({what})" for module, what in NEEDED.items() if importlib.util.find_spec(module) is None
-    ]
-    if missing:
+def _require_packages() -> None:
+    if absent := missing("demo"):
         raise RuntimeUnavailable(
-            f"the demo needs {', '.join(missing)}: run `make setup` in the repository, or `colcon build` where "
-            "ROS 2 is sourced; `frankensplit evaluate` measures a bundle without ROS"
+            f"the demo needs {', '.join(absent)}: {brought_by('demo', absent)}; or run `make setup` in the repository; "
+            "`frankensplit evaluate` measures a bundle without ROS"
         )

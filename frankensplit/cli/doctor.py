@@ -15,6 +15,7 @@ from frankensplit.cli import FINDING
 from frankensplit.cli.common import add_json, write_json
 from frankensplit.doctor import FAULT, NOTE, OK, Finding, Machine, examine
 from frankensplit.edge.runtimes import AUTO
+from frankensplit.needs import PARTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
         "bundle", nargs="?", help="folder or installed name of the bundle or codec to use (default: street)"
+    )
+    parser.add_argument(
+        "--for",
+        dest="parts",
+        action="append",
+        default=[],
+        choices=PARTS,
+        help="what this machine is to be, may be repeated: what it lacks for that is a fault (default: each of them is "
+        "looked at, and what this machine lacks for one is a note)",
     )
     parser.add_argument(
         "--runtime",
@@ -41,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print each finding; return 1 if one is a fault."""
-    found = examine(Machine(bundle=args.bundle, runtime=args.runtime, engines=args.engines))
+    machine = Machine(args.bundle, args.runtime, tuple(args.parts), args.engines)
+    found = examine(machine)
     stream = sys.stderr if args.json == "-" else sys.stdout
     findings = _print_table(found, stream) if stream.isatty() else _print_lines(found, stream)
     result = as_json(findings)

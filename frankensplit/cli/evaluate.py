@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frankensplit.bundle import PRECISIONS
 from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
-from frankensplit.places import CACHE
+from frankensplit.places import CACHE, cache_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,7 +101,8 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.fresh:
         shutil.rmtree(parts_folder(setup, EVALUATIONS), ignore_errors=True)
-    result = evaluate(setup, args.rival, EVALUATIONS, workers) | provenance()
+    with cache_folder(EVALUATIONS) as folder:
+        result = evaluate(setup, args.rival, folder, workers) | provenance()
     _print(result)
     write_json(result, args.json)
     if args.write_card:

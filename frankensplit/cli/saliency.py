@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
-from frankensplit.places import CACHE
+from frankensplit.places import CACHE, cache_folder
 
 if TYPE_CHECKING:
     from frankensplit.data.frames import Frames
@@ -66,10 +67,16 @@ def main(args: argparse.Namespace) -> int:
     """Make or show."""
     from frankensplit.training.saliency.cache import SaliencyCache
     from frankensplit.training.saliency.model import open_model
+    from frankensplit.writing import check_file
 
-    cache = SaliencyCache.open(open_model(args.bundle, args.device), args.cache)
-    frames = _open_frames(args, cache.model)
-    result = _make(args, cache, frames) if args.action == "make" else _show(args, cache, frames)
+    making = args.action == "make"
+    if making:
+        check_file(args.cache / "map.npz")
+    model = open_model(args.bundle, args.device)
+    frames = _open_frames(args, model)
+    with nullcontext(args.cache) if making else cache_folder(args.cache) as folder:
+        cache = SaliencyCache.open(model, folder)
+        result = _make(args, cache, frames) if making else _show(args, cache, frames)
     write_json(result, args.json)
     return 0
 

@@ -19,6 +19,7 @@ from frankensplit.data.limits import MAX_PICTURE_BYTES, require_file, require_na
 from frankensplit.data.names import listed, natural
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture
 from frankensplit.errors import DataError, shown
+from frankensplit.places import user_path
 
 CLASS_SUFFIX = "cls"
 MAX_CLASS_DIGITS = 18  # fits into 64 bits
@@ -154,7 +155,7 @@ def open_shards(spec: str, data_root: Path) -> ShardSet:
     folder_name, colon, split = spec.rpartition(":")
     if not colon or not folder_name or not split:
         raise DataError(f"data set {spec!r}: expected SET:SPLIT or DIR:SPLIT, such as camvid:val")
-    candidates = [Path(folder_name).expanduser(), data_root / folder_name]
+    candidates = [user_path(folder_name), data_root / folder_name]
     folder = next((path for path in candidates if path.is_dir()), None)
     if folder is None:
         looked = " and ".join(str(path) for path in candidates)

@@ -29,7 +29,7 @@ from frankensplit.data.truth import Boxes, TruthKind
 from frankensplit.data.turn import by_display_matrix
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError, one_line, shown
-from frankensplit.places import DATA_ROOT
+from frankensplit.places import DATA_ROOT, user_path
 
 IMAGES, MASKS = "images", "masks"
 SECOND_NS = 1_000_000_000
@@ -145,7 +145,7 @@ def open_source(
         return _open_street(spec, split if colon else "0", fps)
     if is_camera(spec, data_root):
         return CameraSource(int(spec))
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.exists():
         return _open_path(path, fps, topic)
     if colon:

@@ -5,6 +5,7 @@ A check is one file in ``checks/``, found by being there. It has
 
 - ``TITLE``, the heading of its lines,
 - ``ORDER``, an integer: checks run from low to high,
+- ``FOR``, the parts that it says something about (``edge``, ``server``, ``train``), where these are not all,
 - ``check(machine)``, which yields a :class:`Finding` for each thing that it looked at.
 
 It imports neither torch nor rclpy, looks at the machine through the :class:`Machine` that it is given, and copes with
@@ -21,6 +22,7 @@ from typing import Protocol, cast
 from frankensplit.doctor import checks
 from frankensplit.doctor.finding import FAULT, LEVELS, NOTE, OK, Finding, fault
 from frankensplit.doctor.machine import Machine
+from frankensplit.needs import PARTS
 
 __all__ = ["FAULT", "LEVELS", "NOTE", "OK", "Finding", "Machine", "check_modules", "examine"]
 
@@ -46,6 +48,8 @@ def check_modules() -> list[CheckModule]:
 def examine(machine: Machine) -> Iterator[tuple[str, Finding]]:
     """Yield the title of a check with each thing that it finds, as it finds it."""
     for module in check_modules():
+        if machine.parts and not set(machine.parts) & set(getattr(module, "FOR", PARTS)):
+            continue
         for finding in _findings(module, machine):
             yield module.TITLE, finding
 

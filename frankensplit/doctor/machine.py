@@ -13,6 +13,7 @@ from pathlib import Path
 
 from frankensplit.edge.runtimes import AUTO
 from frankensplit.import_order import python_source
+from frankensplit.places import user_path
 
 TIMEOUT_S = 60.0
 CUT = 124  # exit status of a program that was ended, as timeout(1) gives it
@@ -68,6 +69,8 @@ class Machine:
     Args:
         bundle: folder or name of the bundle or codec that the robot is to use; None: the one that is installed.
         runtime: that the robot is to use.
+        parts: that this machine is to be (``edge``, ``server``, ``train``); empty: nobody said, and what it lacks for
+            one of them is no fault.
         engines: folder of built engines; None: the user's cache.
         root: stands for ``/``.
         environ: variables.
@@ -77,6 +80,7 @@ class Machine:
 
     bundle: str | None = None
     runtime: str = AUTO
+    parts: tuple[str, ...] = ()
     engines: Path | None = None
     root: Path = Path("/")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -85,7 +89,7 @@ class Machine:
 
     def path(self, name: str | Path) -> Path:
         """Return where a path, absolute or from the current folder, is found."""
-        return self.root / Path(name).expanduser().absolute().relative_to("/")
+        return self.root / user_path(name).absolute().relative_to("/")
 
     def read(self, name: str) -> str | None:
         """Return the text of a small file, None where there is none to read."""

@@ -33,7 +33,7 @@ from torch import Tensor
 from frankensplit.bundle import MAX_WEIGHTS_BYTES, Bundle, sha256_of
 from frankensplit.errors import BundleError, shown
 from frankensplit.models.timm_import import timm
-from frankensplit.places import CACHE
+from frankensplit.places import CACHE, cache_folder
 from frankensplit.reading import open_regular
 from frankensplit.writing import write_file
 
@@ -121,13 +121,18 @@ def load_weights(reference: WeightsReference) -> dict[str, Tensor]:
     Raises:
         BundleError: they cannot be had, have another SHA-256, or cannot be read.
     """
-    if not reference.cached.is_file():
-        bring(reference, find(reference))
+    if reference.cached.is_file():
+        return _load(reference, reference.cached)
+    with cache_folder(FOLDER) as folder:
+        return _load(reference, bring(reference, find(reference), folder))
+
+
+def _load(reference: WeightsReference, path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(reference.cached)
+        return load_file(path)
     except (OSError, SafetensorError) as err:
         raise BundleError(
-            f"{reference.cached}, made of {reference}, cannot be read ({err}): delete it, it will be made again"
+            f"{path}, made of {reference}, cannot be read ({err}): delete it, it will be made again"
         ) from err
 
 
@@ -157,8 +162,8 @@ def find(reference: WeightsReference) -> Path:
     )
 
 
-def bring(reference: WeightsReference, path: Path) -> None:
-    """Check a file and convert it into the cache, whole or not at all.
+def bring(reference: WeightsReference, path: Path, cache: Path | None = None) -> Path:
+    """Check a file and convert it into the cache, whole or not at all; return the file there.
 
     Raises:
         BundleError: it has another SHA-256, or is not a file of weights.
@@ -190,7 +195,9 @@ def bring(reference: WeightsReference, path: Path) -> None:
                 ".safetensors or .pth"
             ) from err
     check_tensors(path, weights)
-    write_file(reference.cached, save({name: value.contiguous().clone() for name, value in weights.items()}))
+    cached = (cache or FOLDER) / reference.cached.name
+    write_file(cached, save({name: value.contiguous().clone() for name, value in weights.items()}))
+    return cached
 
 
 def check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -122,7 +122,11 @@ class Batches(Dataset[dict[str, Tensor]]):
         share = copy.copy(self)
         share._places = range(rank, self.batch, world)
         return DataLoader(
-            Subset(share, range(first, self.steps)), batch_size=None, num_workers=1, prefetch_factor=4
+            Subset(share, range(first, self.steps)),
+            batch_size=None,
+            num_workers=1,
+            prefetch_factor=4,
+            multiprocessing_context="fork",  # shares the pictures; what Python 3.14 takes by itself copies them
         )
 
 

@@ -20,6 +20,7 @@ from frankensplit.models.entropy import FactorizedPrior
 from frankensplit.models.from_bundle import load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
+from frankensplit.places import cache_folder
 from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
 from frankensplit.training.checkpoint import CHECKPOINT, load_weights
 from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
@@ -37,7 +38,7 @@ from frankensplit.training.pools import Pool, load_held_out, load_pool, with_sal
 from frankensplit.training.recipe import (
     CodecRecipe,
 )
-from frankensplit.training.saliency.cache import SaliencyCache
+from frankensplit.training.saliency.cache import SALIENCY, SaliencyCache
 from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.tasks import (
     BackboneWithHeads,
@@ -121,8 +122,9 @@ def prepare_codec(recipe: CodecRecipe, where: Where) -> Prepared:
     objective = _objective(recipe, teacher, pools)
     held_out = load_held_out(recipe.data, where.data_root, labels)
     if recipe.saliency:
-        cache = SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device))
-        pools, held_out = with_saliency(pools, cache), with_saliency(held_out, cache)
+        with cache_folder(SALIENCY) as folder:
+            cache = SaliencyCache.open(SaliencyModel.of_teacher(teacher, where.device), folder)
+            pools, held_out = with_saliency(pools, cache), with_saliency(held_out, cache)
     task = build_codec(recipe, runs / recipe.name, objective)
     freeze(place(teacher.task, where.device))
     if recipe.init and _is_run(runs / recipe.init):

@@ -17,7 +17,7 @@ from frankensplit.benchmarks.namespaces import PREFIX, why_not
 from frankensplit.benchmarks.network import parse_stream
 from frankensplit.cli import main
 from frankensplit.errors import DataError
-from fs_demo.processes import NOT_INHERITED
+from fs_common.launch_environment import inherited_environment
 
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make setup`, or source a ROS installation")
 
@@ -89,9 +89,10 @@ def test_packets_and_pictures_cross_the_link(bundle_path: Path, tmp_path: Path) 
 
 @needs_links
 def test_a_terminated_run_leaves_nothing(repository: Path, tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     command = [sys.executable, "-c", RUN, str(tmp_path)]
-    run = subprocess.Popen(command, env=environment, cwd=repository, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        command, env=inherited_environment(), cwd=repository, stderr=subprocess.PIPE, text=True
+    )
     try:
         _wait(lambda: any(_processes(name) for name in _namespaces(run.pid)), "a node in a namespace", run)
         run.send_signal(signal.SIGTERM)

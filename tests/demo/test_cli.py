@@ -76,10 +76,13 @@ def test_the_verb_itself_imports_no_ros():
 
 def test_nodes_get_a_private_clean_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/elsewhere")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/overlay/lib")
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
     environment = demo_environment(fast_dds_profile())
-    assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in environment and "LD_LIBRARY_PATH" not in environment
+    assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in environment
+    assert (
+        environment["LD_LIBRARY_PATH"] == "/overlay/lib"
+    )  # by which a sourced workspace's libraries are found
     assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 100
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).name == "fastdds.xml"

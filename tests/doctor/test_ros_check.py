@@ -69,6 +69,13 @@ def test_a_middleware_that_is_not_installed_is_a_fault(made_up, prefix, level):
     assert level == OK or "ros-jazzy-rmw-cyclonedds-cpp" in finding.remedy
 
 
+def test_zenoh_wants_a_router(made_up):
+    made_up.write("/opt/ros/lyrical/lib/librmw_zenoh_cpp.so", "")
+    made_up.environ |= {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp", "AMENT_PREFIX_PATH": "/opt/ros/lyrical"}
+    finding = made_up.find(ros.check)["RMW"]
+    assert (finding.level, "rmw_zenohd" in finding.remedy) == (NOTE, True)
+
+
 @pytest.mark.parametrize(
     ("environ", "level"),
     [

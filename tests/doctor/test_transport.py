@@ -66,7 +66,14 @@ def test_profiles(made_up, text, level, says):
 
 @pytest.mark.parametrize(
     ("variable", "distro", "level"),
-    [(0, "jazzy", OK), (0, "kilted", OK), (1, "jazzy", NOTE), (1, "kilted", OK), (1, None, NOTE)],
+    [
+        (0, "jazzy", OK),
+        (0, "kilted", OK),
+        (0, "lyrical", NOTE),
+        (1, "jazzy", NOTE),
+        (1, "kilted", OK),
+        (1, None, NOTE),
+    ],
 )
 def test_a_variable_that_the_distribution_does_not_read(made_up, variable, distro, level):
     if distro:

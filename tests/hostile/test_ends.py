@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from pathlib import Path
 import pytest
 from tiny_codec import write_codec
 
+from fs_common.launch_environment import inherited_environment
+
 PATIENCE_S = 120.0  # for a busy machine: what is waited for takes a second or two
-NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
 PLACES = 10  # of a start, at each of which one signal comes
 HOW = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -53,16 +53,11 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
-def environment() -> dict[str, str]:
-    """Give the environment of a child, which must find the libraries of ROS wheels by itself."""
-    return {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
-
-
 def python(*arguments: str, **options: object) -> subprocess.Popen[str]:
     """Start a Python in the repository; what it says is one text."""
     return subprocess.Popen(
         [sys.executable, *arguments],
-        env=environment(),
+        env=inherited_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -320,7 +315,7 @@ def test_what_ros_refuses_is_one_line_and_status_2(domain: str, tmp_path: Path) 
 def test_a_folder_for_logs_that_cannot_be_written_is_one_line_and_status_2() -> None:
     node = subprocess.run(
         [sys.executable, "-m", "fs_edge_node"],
-        env=environment() | {"ROS_LOG_DIR": "/proc/nowhere"},
+        env=inherited_environment() | {"ROS_LOG_DIR": "/proc/nowhere"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -17,6 +17,7 @@ from frankensplit.import_order import (
     python_source,
     without_empty_entries,
 )
+from fs_common.launch_environment import inherited_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120
@@ -33,8 +34,6 @@ NAMES = (
     "onnxruntime",
     "argparse",
 )
-# Ours may be installed or lie in PYTHONPATH; a child of a process that runs ROS wheels finds its libraries by itself.
-NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH")
 
 
 @pytest.fixture
@@ -53,8 +52,10 @@ def ran(folder: Path) -> str:
 
 
 def environment(pythonpath: str = str(ROOT)) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    return {**kept, "PYTHONPATH": pythonpath}
+    """Put an entry before those that name a sourced ROS 2 and its overlays, if there are any."""
+    kept = {name: value for name, value in inherited_environment().items() if name != "PYTHONSAFEPATH"}
+    inherited = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
+    return {**kept, "PYTHONPATH": os.pathsep.join([pythonpath, *inherited])}
 
 
 def run_in(folder: Path, command: list[str], pythonpath: str = str(ROOT)) -> subprocess.CompletedProcess[str]:

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+from fs_common.launch_environment import inherited_environment
 from fs_common.node_launch import NodeLaunch
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120.0
-
-# A child of a process that runs ROS wheels must find its libraries by itself.
-NOT_INHERITED = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
 
 
 class NodeProcess:
@@ -23,10 +20,13 @@ class NodeProcess:
 
     def __init__(self, node: NodeLaunch, log: Path, **values: str) -> None:
         self.log_path = log
-        environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                node.command(values), cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
+                node.command(values),
+                cwd=ROOT,
+                env=inherited_environment(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
             )
 
     @property

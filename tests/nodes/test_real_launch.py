@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from node_process import NOT_INHERITED, PATIENCE_S
+from node_process import PATIENCE_S
 from observer import SENSOR, Observer
 from other_bundles import write_twin
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
+from fs_common.launch_environment import inherited_environment
 from fs_common.node_launch import PACKAGE, NodeLaunch
 from fs_common.parameters import specs
 from fs_edge_node.launch_table import EDGE
@@ -75,7 +76,6 @@ def ros2() -> str:
 def launch(ros2: str, tmp_path: Path) -> Iterator[Launch]:
     """Start launch files that end with the test."""
     started: list[subprocess.Popen[bytes]] = []
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
 
     def begin(file: str, **values: str) -> subprocess.Popen[bytes]:
         arguments = [f"{name}:={value}" for name, value in values.items()]
@@ -83,7 +83,12 @@ def launch(ros2: str, tmp_path: Path) -> Iterator[Launch]:
         log = (tmp_path / f"{file}.log").open("wb")
         started.append(
             subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path
+                command,
+                env=inherited_environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=tmp_path,
             )
         )
         return started[-1]
@@ -117,9 +122,10 @@ def parameters_of(observer: Observer, node_name: str, names: list[str]) -> dict[
 
 def shown_arguments(ros2: str, file: str) -> str:
     """Read what `--show-args` prints."""
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     command = [ros2, "launch", PACKAGE, file, "--show-args"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, env=inherited_environment(), capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize("node", [EDGE, SERVER], ids=lambda node: node.executable)

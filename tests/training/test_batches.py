@@ -33,6 +33,11 @@ def test_processes_share_a_batch_without_changing_it():
         assert all(torch.equal(part, all_[rank::2]) for part, all_ in zip(parts, whole[1:], strict=True))
 
 
+def test_the_other_process_shares_the_pictures_whatever_python_starts_by_itself():
+    loader = _batches().loader(0)
+    assert loader.multiprocessing_context.get_start_method() == "fork"
+
+
 def test_uneven_share_is_refused():
     with pytest.raises(RecipeError, match=r"schedule\.batch is 4, expected a multiple of the 3 processes"):
         _batches().loader(0, 0, 3)

@@ -12,6 +12,7 @@ from frankensplit.errors import RuntimeUnavailable
 
 TITLE = "engines"
 ORDER = 95
+FOR = ("edge",)
 
 
 def check(machine: Machine) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from frankensplit.manifest import FP32
 
 TITLE = "frames"
 ORDER = 100
+FOR = ("edge",)
 REFERENCE = "onnxruntime"
 TIMED = 5
 BLOCK = 32

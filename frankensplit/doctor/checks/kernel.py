@@ -11,6 +11,7 @@ from frankensplit.doctor.machine import Machine
 
 TITLE = "kernel"
 ORDER = 60
+FOR = ("edge", "server")
 
 # Latents are small and need none of this; raw images on a network do.
 WANTED: dict[str, tuple[Callable[[int, int], bool], int, str]] = {

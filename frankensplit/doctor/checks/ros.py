@@ -13,7 +13,8 @@ from frankensplit.doctor.machine import Machine
 
 TITLE = "ROS 2"
 ORDER = 40
-DEFAULT_RMW = "rmw_fastrtps_cpp"
+FOR = ("edge", "server")
+DEFAULT_RMW, ZENOH = "rmw_fastrtps_cpp", "rmw_zenoh_cpp"
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 # Above 101 the ports of a domain lie where Linux takes those of ordinary connections from.
 LARGEST_DOMAIN, SAFE_DOMAIN = 232, 101
@@ -70,6 +71,9 @@ def _middleware(machine: Machine) -> Finding:
     prefixes = [sys.prefix, *machine.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
     folders = [Path(prefix) / "lib" for prefix in prefixes if prefix]
     if any(machine.path(folder / f"lib{name}.so").exists() for folder in folders):
+        if name == ZENOH:
+            router = f"on each machine, before the nodes: ros2 run {ZENOH} rmw_zenohd"
+            return note("RMW", f"{name}: nodes find each other by a router", router)
         return ok("RMW", name)
     distro = machine.environ.get("ROS_DISTRO", "DISTRO")
     remedy = f"sudo apt install ros-{distro}-{name.replace('_', '-')}, or unset RMW_IMPLEMENTATION"

@@ -24,6 +24,7 @@ from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 
 TITLE = "runtimes"
 ORDER = 90
+FOR = ("edge",)
 
 
 def check(machine: Machine) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from frankensplit.places import share_folders
 
 TITLE = "transport"
 ORDER = 50
+FOR = ("edge", "server")
 CAMERA_FRAME_BYTES = 640 * 480 * 3
 DEFAULT_SEGMENT_BYTES = 512 << 10
 PARTICIPANTS = 3  # camera, edge and server each make a segment
@@ -24,6 +25,10 @@ SHARED_MEMORY = "/dev/shm"
 # The first is read by all, the second from Kilted on.
 OLD_VARIABLE, NEW_VARIABLE = VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 BEFORE_KILTED = ("humble", "iron", "jazzy")
+BEFORE_LYRICAL = (
+    *BEFORE_KILTED,
+    "kilted",
+)  # the last one seen to read the old name, which Fast DDS 3 has given up
 
 
 def check(machine: Machine) -> Iterator[Finding]:
@@ -56,6 +61,10 @@ def _variables(machine: Machine, files: dict[str, str]) -> Iterator[Finding]:
     elif OLD_VARIABLE not in files and machine.environ.get("ROS_DISTRO", "jazzy") in BEFORE_KILTED:
         yield note(
             name, f"only {NEW_VARIABLE} is set, which is read from Kilted on", f"set {OLD_VARIABLE} too"
+        )
+    elif NEW_VARIABLE not in files and machine.environ.get("ROS_DISTRO", "jazzy") not in BEFORE_LYRICAL:
+        yield note(
+            name, f"only {OLD_VARIABLE} is set, which Fast DDS 3 has renamed", f"set {NEW_VARIABLE} too"
         )
     else:
         yield ok(name, ", ".join(files))

@@ -13,6 +13,7 @@ from typing import ClassVar
 from frankensplit.edge.runtimes import ENGINES, Probe, RuntimeOptions, onnxruntime, onnxruntime_cuda
 from frankensplit.edge.tensorrt.engine_cache import EngineCache
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.places import user_path
 
 PREFERENCE = 5
 TENSORRT = "TensorrtExecutionProvider"
@@ -76,7 +77,7 @@ def _precision(model_path: Path) -> dict[str, str]:
 
 def _engine_folder(options: RuntimeOptions) -> Path:
     """Make the folder; engines are code and ONNX Runtime loads what lies there, so it must be this user's alone."""
-    folder = (options.engines or ENGINES).expanduser().absolute() / "onnxruntime"
+    folder = user_path(options.engines or ENGINES).absolute() / "onnxruntime"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as err:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from frankensplit.edge.tensorrt.container import MAGIC, MAX_BYTES, Container, EngineDamaged
 from frankensplit.errors import RuntimeUnavailable
+from frankensplit.places import cache_home, user_path
 from frankensplit.writing import is_abandoned, temporary_name
 
 ENGINE, TIMINGS, ASIDE, LOCK = ".engine", ".timings", ".bad", ".lock"
@@ -45,16 +46,13 @@ def engines_folder(chosen: Path | None, environment: Mapping[str, str] | None = 
         RuntimeUnavailable: none is chosen and the user has no home.
     """
     if chosen is not None:
-        return chosen.expanduser().absolute() / "tensorrt"
-    cache = (os.environ if environment is None else environment).get("XDG_CACHE_HOME", "")
-    if not cache.startswith("/"):  # the standard says that a relative one is to be ignored
-        try:
-            cache = str(Path.home() / ".cache")
-        except RuntimeError as err:
-            raise RuntimeUnavailable(
-                "no place for engines: this user has no home; set HOME or XDG_CACHE_HOME, or name a folder of engines"
-            ) from err
-    return Path(cache) / "frankensplit" / "engines" / "tensorrt"
+        return user_path(chosen).absolute() / "tensorrt"
+    cache = cache_home(os.environ if environment is None else environment)
+    if cache is None:
+        raise RuntimeUnavailable(
+            "no place for engines: this user has no home; set HOME or XDG_CACHE_HOME, or name a folder of engines"
+        )
+    return cache / "frankensplit" / "engines" / "tensorrt"
 
 
 class EngineCache:

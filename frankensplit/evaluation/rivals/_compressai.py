@@ -32,6 +32,7 @@ from frankensplit.errors import DataError, RuntimeUnavailable
 from frankensplit.evaluation.network_cost import macs_of, parameters_of
 from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality
 from frankensplit.models.entropy import entropy_models
+from frankensplit.places import user_path
 
 NAMES = {  # in compressai's zoo
     "fp": "bmshj2018-factorized",
@@ -195,7 +196,7 @@ def _read_weights(rival: str, quality: int, weights: str | None, zoo: Any) -> An
         )
     if weights == "hub":
         return _download(url)
-    path = _weights_file(rival, quality, Path(weights).expanduser(), url.rpartition("/")[2])
+    path = _weights_file(rival, quality, user_path(weights), url.rpartition("/")[2])
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zipfile and torch raise a dozen types on what is no state dict

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from frankensplit.models.backbone import Backbone, freeze
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.placement import place
+from frankensplit.places import user_path
 from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.teacher import Teacher, teacher_of_run
 
@@ -145,7 +145,7 @@ def open_model(bundle_or_run: str, device: str = "cpu") -> SaliencyModel:
         BundleError: there is neither.
         RecipeError: the run is no backbone run.
     """
-    folder = Path(bundle_or_run).expanduser()
+    folder = user_path(bundle_or_run)
     if (folder / CHECKPOINT).is_file():
         return SaliencyModel.of_teacher(teacher_of_run(folder), device)
     return SaliencyModel.of_bundle(Bundle.open(bundle_or_run), device)

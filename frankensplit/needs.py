@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The packages that an edge node, a server, the demo and a training need, and what brings each. No imports of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """A command, and what it is to be given for one package."""
+
+    command: str
+    name: str = ""
+
+
+def _apt(name: str) -> Source:
+    return Source("sudo apt install", f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{name}")
+
+
+def _pip(*names: str) -> dict[str, Source]:
+    return {name.replace("-", "_"): Source("pip install", name) for name in names}
+
+
+_PYTHON = dict.fromkeys(("numpy", "cv2", "yaml"), Source("rosdep install --from-paths src --ignore-src -y"))
+_ROS = {
+    "rclpy": Source("source /opt/ros/DISTRO/setup.bash"),
+    "fs_msgs": Source("colcon build, then source install/setup.bash"),
+    "sensor_msgs": _apt("sensor-msgs"),
+    "diagnostic_msgs": _apt("diagnostic-msgs"),
+}
+_NETWORKS = _pip("torch", "timm", "safetensors")
+_SERVER = {**_ROS, **_PYTHON, "vision_msgs": _apt("vision-msgs"), **_NETWORKS}
+PARTS = ("edge", "server", "train")
+NEEDS: Mapping[str, Mapping[str, Source]] = {
+    "edge": {**_ROS, **_PYTHON},  # and one runtime of several
+    "server": _SERVER,
+    "demo": {**_SERVER, **_pip("av", "rosbags")},
+    "train": {
+        **_PYTHON,
+        **_NETWORKS,
+        **_pip("torchvision", "lightning-fabric", "pydantic", "onnx", "scipy", "matplotlib", "tensorboardX"),
+        "compressai": Source("pip install --no-deps", "compressai"),
+    },
+}
+
+
+def missing(part: str) -> list[str]:
+    """Return the packages of a part that are not installed; none is imported."""
+    return [name for name in NEEDS[part] if importlib.util.find_spec(name) is None]
+
+
+def brought_by(part: str, names: Iterable[str]) -> str:
+    """Return the commands that bring packages of a part; one command brings what it can at once."""
+    commands: dict[str, list[str]] = {}
+    for name in names:
+        command, given = NEEDS[part][name]
+        commands.setdefault(command, []).append(given)
+    return "; ".join(" ".join([command, *filter(None, given)]) for command, given in commands.items())
