@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from fs_common.launch_environment import profile_environment
-from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
+from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
 from launch import Action, LaunchContext
 
@@ -41,7 +41,7 @@ def start(
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
-    file = values[params_file] or str(_installed(node.config_file))
+    file = existing(params_file, values[params_file] or str(_installed(node.config_file)))
     parameters = {name: to_plain(value) for name, value in node.parameters(values).items()}
     return Node(
         package=PACKAGE,

@@ -28,7 +28,7 @@ from std_msgs.msg import Header
 from frankensplit.bundle import CODEC_FORMAT, Codec
 from frankensplit.edge.encoder import EncodedFrame, PreparedFrame
 from frankensplit.edge.rate_control import Limits, RateControl
-from fs_common.declare import declare, refuse_when
+from fs_common.declare import declare, narrow, refuse_when
 from fs_common.diagnostics import Diagnostics
 from fs_common.images import AnyImage, byte_array, compressed_to_rgb, open_converter
 from fs_common.lazy_input import LazyInput, output_events
@@ -71,6 +71,7 @@ class EdgeNode(Node):
         self._chosen = declare(self, EdgeParameters)
         self._codec = Codec.open(self._chosen.bundle)
         refuse_when(self, "level", lambda level: level_problem(self._codec, level))
+        narrow(self, "level", len(self._codec.levels) - 1)
         self._encoder = open_encoder(self._codec, self._chosen)
         self._rate = RateControl([level.step for level in self._codec.levels], self._limits())
         self._to_rgb: Callable[[AnyImage], NDArray[np.uint8]] = (

@@ -13,12 +13,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from frankensplit.bundle import Codec
 from fs_common.images import AnyImage
 from fs_common.qos import keep_last
+from fs_common.topics import is_compressed
 from fs_msgs.msg import CompressedLatent
 from fs_server_node.backdrop import Backdrop
 from fs_server_node.frame import Frame
 from fs_server_node.image_frame import ImageFrame
 from fs_server_node.latent_frame import LatentFrame
-from fs_server_node.names import is_compressed, prefix_of
+from fs_server_node.names import overlay_topic
 from fs_server_node.parameters import ServerParameters
 from fs_server_node.sequence import WRAP, SequenceGaps
 
@@ -48,7 +49,9 @@ def subscribe_latents(
     qos = keep_last(chosen.latent_reliability, chosen.latent_depth)
     node.create_subscription(CompressedLatent, topic, on_latent, qos)
     if chosen.overlay_image:
-        node.create_subscription(Image, prefix_of(topic) + chosen.overlay_image, on_image, _image_qos(chosen))
+        node.create_subscription(
+            Image, overlay_topic(topic, chosen.overlay_image), on_image, _image_qos(chosen)
+        )
 
 
 def subscribe_images(node: Node, topic: str, chosen: ServerParameters, take: Take) -> None:

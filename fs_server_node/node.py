@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from rclpy.node import Node
@@ -13,6 +13,7 @@ from fs_common.declare import declare, read, refuse_when
 from fs_common.diagnostics import Diagnostics
 from fs_common.running import run_node
 from fs_common.stream import Stream
+from fs_common.topics import name_problem
 from fs_common.worker import NewestWins
 from fs_server_node.answers import Answers
 from fs_server_node.frame import Frame
@@ -29,6 +30,8 @@ class ServerNode(Node):
     def __init__(self) -> None:
         super().__init__("server")
         chosen = declare(self, ServerParameters)
+        for name in ("latent_topics", "image_topics", "overlay_image"):
+            refuse_when(self, name, partial(self._name_problem, name))
         refuse_when(self, "latent_topics", lambda topics: topics_problem((*topics, *chosen.image_topics)))
         bundles = [Bundle.open(name) for name in (chosen.bundle, *chosen.more_bundles)]
         topics = (*chosen.latent_topics, *chosen.image_topics)
@@ -48,6 +51,11 @@ class ServerNode(Node):
         for topic in self._worker.close():
             self._robots[topic].stream.meter.add(dropped=1)
         super().destroy_node()
+
+    def _name_problem(self, parameter: str, value: str | Sequence[str]) -> str | None:
+        topics = [value] if isinstance(value, str) else value
+        problems = (name_problem(self, parameter, topic) for topic in topics if topic)
+        return next((problem for problem in problems if problem), None)
 
     def _make_robot(self, topic: str, chosen: ServerParameters) -> Robot:
         answers = [Answers(self, prefix_of(topic), served, chosen) for served in self._served]

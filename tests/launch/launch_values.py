@@ -10,7 +10,7 @@ OTHERS = {
     "namespace": "elsewhere",
     "use_sim_time": "true",
     "log_level": "warn",
-    "params_file": "elsewhere.yaml",
+    "params_file": __file__,
     "image_topic": "front/image_raw",
     "latent_topic": "front/latent",
 }

@@ -110,3 +110,4 @@ def test_elapsed_is_unknown_where_clocks_disagree() -> None:
     assert elapsed_ms(early, late) == pytest.approx(2.0)
     assert math.isnan(elapsed_ms(late, early))
     assert math.isnan(elapsed_ms(Time(), late))
+    assert math.isnan(elapsed_ms(Time(sec=1), Time(sec=12 * 365 * 86_400)))  # a stamp of a recording

@@ -271,4 +271,4 @@ def test_it_says_why_it_cannot_start(start, tiny_codec: Path, tmp_path: Path) ->
     lost = start(EDGE, bundle="nowhere")
     wrong = start(EDGE, bundle=str(tiny_codec), params_file=str(out_of_range))
     assert_refuses_to_start(lost, "nowhere", "give a folder")
-    assert_refuses_to_start(wrong, "stale_after_s", "out of range")
+    assert_refuses_to_start(wrong, "stale_after_s is 0.0", "choose 0.1 to 3600")

@@ -234,6 +234,12 @@ def test_it_says_why_it_cannot_start(start) -> None:
         ({"bundle": "nowhere"}, ("nowhere", "give a folder")),
         ({"latent_topics": "[a/latent, a/other]"}, ("latent_topics", "namespace of its own")),
         ({"latent_topics": "[a/latent]", "image_topics": "[a/image]"}, ("a/image", "namespace of its own")),
+        (
+            {"latent_topics": "[my robot/latent]"},
+            ("latent_topics names 'my robot/latent'", "letters, digits and _"),
+        ),
+        ({"image_topics": "[1st/image]"}, ("image_topics names '1st/image'", "letters, digits and _")),
+        ({"overlay_image": "front//image"}, ("overlay_image names 'front//image'", "letters, digits and _")),
         ({"more_bundles": "[street]"}, ("more_bundles", "two bundles have the name street")),
     ]
     started = [(start(SERVER, **values), words) for values, words in cases]
