@@ -52,7 +52,7 @@ def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> 
         ParameterError: the present value is refused.
     """
     if reason := problem(_from_ros(node.get_parameter(name).value)):
-        raise ParameterError(reason)
+        raise ParameterError(reason if name in reason else f"{name}: {reason}")
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         found = [problem(_from_ros(one.value)) for one in parameters if one.name == name]

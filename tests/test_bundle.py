@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import shutil
+import sys
 
 import numpy as np
 import pytest

@@ -177,7 +177,7 @@ def test_command_refuses_what_the_node_would_refuse() -> None:
 
 def test_a_parameter_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     for missing in (str(tmp_path / "no.yaml"), str(tmp_path)):
-        with pytest.raises(ParameterError, match="params_file is .* not a file"):
+        with pytest.raises(ParameterError, match=r"params_file is .* not a file"):
             EDGE.command({"params_file": missing})
 
 
