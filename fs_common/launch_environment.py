@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# The first name is read up to Jazzy, the second from Kilted on.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+from frankensplit.fast_dds import PROFILE_VARIABLES
 
 
 def profile_environment(profile: Path) -> dict[str, str]:

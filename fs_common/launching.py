@@ -16,6 +16,8 @@ from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
 from launch import Action, LaunchContext
 
+RESPAWN_S = 2.0
+
 
 def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
     """Declare arguments, each name once."""
@@ -53,6 +55,8 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: l
         ros_arguments=["--log-level", values["log_level"]],
         additional_env=_profile(values["dds_profile"], node.dds_profile),
         on_exit=on_exit,
+        respawn=values["respawn"] == "true",
+        respawn_delay=RESPAWN_S,
         output="screen",
         emulate_tty=True,
     )

@@ -43,6 +43,7 @@ COMMON_ARGUMENTS = (
         "",
         ("", "true", "false"),
     ),
+    Argument("respawn", "Start the node again whenever it ends", "false", ("true", "false")),
     Argument("log_level", "Least severe messages to log", "info", LOG_LEVELS),
     Argument(
         "dds_profile",
@@ -90,7 +91,9 @@ class NodeLaunch:
     def remappings(self, values: Values) -> list[tuple[str, str]]:
         """Give the topics to rename as (from, to)."""
         return [
-            (one.topic, values[one.argument] + one.suffix) for one in self.remaps if values.get(one.argument)
+            (one.topic, values[one.argument].removesuffix(one.suffix) + one.suffix)
+            for one in self.remaps
+            if values.get(one.argument)
         ]
 
     def command(self, values: Values) -> list[str]:

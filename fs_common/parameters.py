@@ -104,6 +104,12 @@ def parameter(
     return field(default=default, metadata=metadata)
 
 
+def replaced(table: type, name: str, default: Value) -> Any:
+    """Declare a field of a base table again, with another default."""
+    (base,) = (one for one in fields(table) if one.name == name)
+    return field(default=default, metadata=base.metadata)
+
+
 def specs(table: type) -> list[Spec]:
     """List the parameters of a dataclass whose fields were made by ``parameter``."""
     return [_spec(one) for one in fields(table)]
@@ -153,7 +159,12 @@ class CommonParameters:
     stale_after_s: float = parameter(
         2.0, "Seconds without input after which diagnostics say STALE", limits=(0.1, 3600.0), changeable=True
     )
-    image_reliability: str = parameter("best_effort", "QoS reliability of images", choices=QOS_CHOICES)
+    image_reliability: str = parameter(
+        "best_effort",
+        "QoS reliability of images; auto is reliable where every publisher is, which loses none over Fast DDS "
+        "without a profile",
+        choices=("auto", *QOS_CHOICES),
+    )
     image_depth: int = parameter(1, "QoS depth (keep last) of images", limits=(1, 100))
     latent_reliability: str = parameter("best_effort", "QoS reliability of latents", choices=QOS_CHOICES)
     latent_depth: int = parameter(1, "QoS depth (keep last) of latents", limits=(1, 100))

@@ -44,6 +44,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.reading",
     "frankensplit.errors",
     "frankensplit.processes",
+    "frankensplit.fast_dds",
     "frankensplit.import_order",
     "frankensplit",
 )

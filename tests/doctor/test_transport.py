@@ -7,7 +7,7 @@ import pytest
 
 from frankensplit.doctor import FAULT, NOTE, OK
 from frankensplit.doctor.checks import transport
-from fs_common.launch_environment import PROFILE_VARIABLES
+from frankensplit.fast_dds import PROFILE_VARIABLES
 
 SHM = "<transport_id>shm</transport_id><type>SHM</type><segment_size>{}</segment_size>"
 PROFILE = """<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
