@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-KEPT, LEAST = 60, 20  # steps between stamps that are looked at, and of which something can be said
+KEPT, LEAST = 60, 40  # steps between stamps that are looked at, and of which something can be said
 LONGEST_GAP = 10  # periods that one gap counts at most: the node may not have listened meanwhile
 OFF_GRID = 0.25  # of a period
 FEW = 0.7  # share of the images below which they are far below the camera's rate
@@ -23,8 +23,8 @@ class Share:
 class Cadence:
     """Compare the steps between stamps with the shortest common one, which is the camera's period.
 
-    A camera that is slow, or slows down, has steps that are alike; where images are lost, most steps are multiples of
-    a shorter one that occurs among them.
+    A camera that is slow has steps that are alike; where images are lost, most steps are multiples of a shorter one
+    that occurs among them. That must be so of older and newer steps alike, or the camera has only become slower.
     """
 
     def __init__(self) -> None:
@@ -39,15 +39,22 @@ class Cadence:
 
     def few(self) -> Share | None:
         """Give the rates where far fewer images arrive than the camera takes; None where that cannot be said."""
-        steps = sorted(self._steps_ns)
+        steps = list(self._steps_ns)
         if len(steps) < LEAST:
             return None
-        short = steps[len(steps) // 10]
-        alike = [one for one in steps if one < 1.5 * short]
-        period_ns = alike[len(alike) // 2]
-        periods = [one / period_ns for one in steps]
-        on_grid = sum(abs(one - round(one)) < OFF_GRID for one in periods)
-        share = len(steps) / sum(max(1, min(round(one), LONGEST_GAP)) for one in periods)
-        if share >= FEW or on_grid < 0.8 * len(steps):
-            return None
-        return Share(1e9 / period_ns * share, 1e9 / period_ns)
+        half = len(steps) // 2
+        found = [_few(part) for part in (steps[:half], steps[half:], steps)]
+        return found[-1] if all(found) else None
+
+
+def _few(steps_ns: list[int]) -> Share | None:
+    steps = sorted(steps_ns)
+    short = steps[len(steps) // 10]
+    alike = [one for one in steps if one < 1.5 * short]
+    period_ns = alike[len(alike) // 2]
+    periods = [one / period_ns for one in steps]
+    on_grid = sum(abs(one - round(one)) < OFF_GRID for one in periods)
+    share = len(steps) / sum(max(1, min(round(one), LONGEST_GAP)) for one in periods)
+    if share >= FEW or on_grid < 0.8 * len(steps):
+        return None
+    return Share(1e9 / period_ns * share, 1e9 / period_ns)
