@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from frankensplit.fast_dds import PROFILE_VARIABLES, export_line
 from fs_common.launch_environment import profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
@@ -38,6 +40,14 @@ def start(
 ) -> OpaqueFunction:
     """Start a node with every argument that was given; ``params_file`` names that of its parameter file."""
     return OpaqueFunction(function=lambda context: [_node(context, node, params_file, on_exit)])
+
+
+def driver_profile() -> list[LogInfo]:
+    """Say what the process of a camera driver needs, unless this shell gives a profile to everything."""
+    if any(name in os.environ for name in PROFILE_VARIABLES):
+        return []
+    told = "the Fast DDS profile is set for this node only; in the shell of the camera driver, which needs it most"
+    return [LogInfo(msg=f"{told}: {export_line()}")]
 
 
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:

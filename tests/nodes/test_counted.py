@@ -62,7 +62,7 @@ def test_a_server_counts_every_frame_while_listeners_come_and_go(start, observer
     sequence, rng = count(), random.Random(2)
     start(SERVER, latent_topics="[counted/latent]", latent_depth="20").wait_ready()
     health = Health(observer, "server: counted/latent")
-    robot = observer.publisher(CompressedLatent, "/counted/latent")
+    robot = observer.node.create_publisher(CompressedLatent, "/counted/latent", SENSOR)
     for _ in range(3):
         reports = observer.record(FrameReport, "/counted/report")
 
