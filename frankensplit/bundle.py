@@ -419,7 +419,8 @@ def _find_folder(name: str) -> Path:
         if _is_folder(place):
             return place
     looked = ", ".join(
-        str(p) if len(name) < MAX_PATH and name.isprintable() else shown(str(p)) for p in [path, *places]
+        str(p) if len(name) < MAX_PATH and name.isprintable() else shown(str(p))
+        for p in dict.fromkeys([path, *places])
     )
     raise BundleError(f"no bundle {shown(name)}: looked at {looked}; give a folder or an installed name")
 

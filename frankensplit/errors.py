@@ -76,6 +76,10 @@ class RecipeError(FrankensplitError):
     """A training recipe has an unknown key or a value out of range."""
 
 
+class ParameterError(FrankensplitError, ValueError):
+    """A node's parameter has a value of another type, out of its range, or against one of its rules."""
+
+
 class RuntimeUnavailable(FrankensplitError):
     """An inference runtime was asked for that this machine does not have."""
 

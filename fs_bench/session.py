@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from frankensplit.benchmarks.namespaces import ROBOT, SERVER, LinkError, LossyLink
 from frankensplit.bundle import Bundle
 from frankensplit.evaluation import OURS
+from frankensplit.fast_dds import PROFILE_VARIABLES
 from fs_bench.launch_table import RECEIVER, RECORDER, SENDER
 from fs_bench.records import Record, read_records, read_sent, start_round, warm_up_round
-from fs_common.launch_environment import PROFILE_VARIABLES
 from fs_common.node_launch import NodeLaunch, Values
 from fs_demo.processes import Process, ProcessError, Processes
 from fs_demo.session import fast_dds_profile

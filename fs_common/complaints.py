@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings that cannot flood: at most one a second, with the last cause and how many there were."""
+"""Warnings that cannot flood: one a second with their count, or one when a state begins."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -41,3 +42,30 @@ class Complaints:
             count, cause = self._pending, self._cause
             self._pending, self._quiet_until = 0, now + self._period_s
         self._warn(cause if count == 1 else f"{cause} ({count} such frames since the last warning)")
+
+
+class Standing:
+    """Say once that a state has begun, again when it has become another one, and once that it is over.
+
+    Args:
+        begin: says what is the matter; texts that differ in numbers only are one state.
+        end: says that it is over.
+        patience: looks in a row without the state after which it is over.
+    """
+
+    def __init__(self, begin: Callable[[str], object], end: Callable[[], object], patience: int = 1) -> None:
+        self._begin, self._end, self._patience = begin, end, patience
+        self._state = ""
+        self._without = 0
+
+    def see(self, text: str) -> None:
+        """Take the state of now; empty if nothing is the matter."""
+        state = re.sub(r"[0-9.]+", "#", text)
+        self._without = 0 if state else self._without + 1
+        if state and state != self._state:
+            self._begin(text)
+        elif not self._state or state or self._without < self._patience:
+            return
+        else:
+            self._end()
+        self._state = state

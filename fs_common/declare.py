@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from frankensplit.errors import ParameterError
 from fs_common.parameters import Spec, Value, specs, to_plain, to_words
 
 Table = TypeVar("Table")
@@ -23,9 +23,15 @@ def declare(node: Node, table: type[Table]) -> Table:
     """Declare every parameter of ``table`` with its descriptor, refuse bad values from now on, and read all.
 
     Raises:
-        rclpy.exceptions.ParameterException: a value given at start has another type or is out of range.
+        ParameterError: a value given at start has another type or is out of range.
     """
     by_name = {spec.name: spec for spec in specs(table)}
+    if hasattr(
+        node, "add_pre_set_parameters_callback"
+    ):  # not in Humble: there ROS refuses 3 for 3.0 at run time
+        node.add_pre_set_parameters_callback(
+            lambda parameters: [_widened(by_name, one) for one in parameters]
+        )
     node.add_on_set_parameters_callback(lambda parameters: _check(by_name, parameters))
     for spec in by_name.values():
         _declare_one(node, spec)
@@ -43,11 +49,10 @@ def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> 
     """Refuse values of one parameter by a rule that only the running node knows, the present value included.
 
     Raises:
-        rclpy.exceptions.InvalidParameterValueException: the present value is refused.
+        ParameterError: the present value is refused.
     """
-    present = _from_ros(node.get_parameter(name).value)
-    if reason := problem(present):
-        raise InvalidParameterValueException(name, present, reason)
+    if reason := problem(_from_ros(node.get_parameter(name).value)):
+        raise ParameterError(reason if name in reason else f"{name}: {reason}")
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         found = [problem(_from_ros(one.value)) for one in parameters if one.name == name]
@@ -57,11 +62,30 @@ def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> 
 
 
 def _declare_one(node: Node, spec: Spec) -> None:
-    # An empty list comes as a value without a type, which would leave the parameter unset.
     given = _overrides(node).get(spec.name)
-    empty = given is not None and given.value is None and isinstance(spec.default, tuple)
-    value = to_plain(()) if empty else to_plain(spec.default)
-    node.declare_parameter(spec.name, value, descriptor(spec), ignore_override=empty)
+    value = spec.default
+    if given is not None:
+        # An empty list comes as a value without a type, which would leave the parameter unset.
+        empty = given.value is None and isinstance(spec.default, tuple)
+        value = spec.accept(() if empty else given.value)
+    node.declare_parameter(spec.name, to_plain(value), descriptor(spec), ignore_override=True)
+
+
+def _widened(by_name: dict[str, Spec], parameter: Parameter) -> Parameter:
+    """Make a float of an integer where the parameter is one: `ros2 param set /edge target_kbps 40`."""
+    spec = by_name.get(parameter.name)
+    if spec and isinstance(spec.default, float) and parameter.type_ == Parameter.Type.INTEGER:
+        return Parameter(parameter.name, value=float(parameter.value))
+    return parameter
+
+
+def narrow(node: Node, name: str, highest: int) -> None:
+    """Lower the end of an integer parameter's range, as ROS tools show it and as new values are held to it."""
+    shown = node.describe_parameter(name)
+    shown.integer_range = [
+        IntegerRange(from_value=shown.integer_range[0].from_value, to_value=highest, step=1)
+    ]
+    node.set_descriptor(name, shown)
 
 
 def descriptor(spec: Spec) -> ParameterDescriptor:

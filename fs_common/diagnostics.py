@@ -15,11 +15,28 @@ from fs_common.meter import Totals, Window
 from fs_common.stream import Stream
 
 PERIOD_S = 1.0
+LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
 MAX_MESSAGE, MAX_VALUE = 1000, 200  # characters: what a table of a monitor can show, once a second for ever
 
 
-def judge(window: Window, wanted: bool, silence: str, last_cause: str) -> tuple[bytes, str]:
-    """Give level and message for what a stream did since the last look; ``silence`` says that nothing comes in."""
+def judge(
+    window: Window,
+    idle: str = "",
+    silence: str = "",
+    last_cause: str = "",
+    warning: str = "",
+    idle_level: bytes = DiagnosticStatus.OK,
+) -> tuple[bytes, str]:
+    """Give level and message for what a stream did since the last look.
+
+    Args:
+        window: what it did.
+        idle: why there is nothing to do; empty where there is.
+        silence: why nothing comes in; empty where something does.
+        last_cause: of the last frame that was rejected or failed.
+        warning: what is wrong though frames come.
+        idle_level: what ``idle`` is to a monitor.
+    """
     counts = window.counts
     if counts.failed:
         return DiagnosticStatus.ERROR, f"{counts.failed} frames failed: {last_cause}"
@@ -27,8 +44,10 @@ def judge(window: Window, wanted: bool, silence: str, last_cause: str) -> tuple[
         return DiagnosticStatus.STALE, silence
     if counts.rejected:
         return DiagnosticStatus.WARN, f"{counts.rejected} frames rejected: {last_cause}"
-    if not wanted:
-        return DiagnosticStatus.OK, "idle: nobody subscribes"
+    if warning:
+        return DiagnosticStatus.WARN, warning
+    if idle:
+        return idle_level, idle
     return DiagnosticStatus.OK, f"{window.rate_hz:.1f} Hz, {window.bytes_per_s / 1000:.1f} kB/s"
 
 
@@ -56,8 +75,14 @@ class Diagnostics:
         stream.flush()
         window = stream.meter.look()
         stale_after_s = self._node.get_parameter("stale_after_s").value
-        silence = stream.silence(window.silent_s, stale_after_s)
-        level, message = judge(window, stream.wanted(), silence, stream.last_cause)
+        level, message = judge(
+            window,
+            stream.idle(),
+            stream.silence(window, stale_after_s),
+            stream.last_cause,
+            stream.warning(window),
+            self._idle_level(stream),
+        )
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {stream.name}",
@@ -65,6 +90,11 @@ class Diagnostics:
             hardware_id=self._hardware_id,
             values=_values(window, stream.meter.totals(), stream.facts()),
         )
+
+    def _idle_level(self, stream: Stream) -> bytes:
+        if stream.off or not self._node.has_parameter("idle_level"):
+            return DiagnosticStatus.OK
+        return LEVELS[self._node.get_parameter("idle_level").value]
 
 
 def _values(window: Window, totals: Totals, facts: dict[str, str]) -> list[KeyValue]:

@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# The first name is read up to Jazzy, the second from Kilted on.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+from frankensplit.fast_dds import PROFILE_VARIABLES
 
 # ROS wheels restart Python once to name their libraries, and set this so that it happens once. A child looks again: it
 # may run another Python. LD_LIBRARY_PATH stays as it is, since the libraries of overlays are found by nothing else.

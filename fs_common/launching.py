@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from frankensplit.fast_dds import PROFILE_VARIABLES, export_line
 from fs_common.launch_environment import profile_environment
-from fs_common.node_launch import PACKAGE, Argument, NodeLaunch
+from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
 from launch import Action, LaunchContext
+
+RESPAWN_S = 2.0
 
 
 def declare(arguments: Iterable[Argument]) -> list[DeclareLaunchArgument]:
@@ -38,10 +42,18 @@ def start(
     return OpaqueFunction(function=lambda context: [_node(context, node, params_file, on_exit)])
 
 
+def driver_profile() -> list[LogInfo]:
+    """Say what the process of a camera driver needs, unless this shell gives a profile to everything."""
+    if any(name in os.environ for name in PROFILE_VARIABLES):
+        return []
+    told = "the Fast DDS profile is set for this node only; in the shell of the camera driver, which needs it most"
+    return [LogInfo(msg=f"{told}: {export_line()}")]
+
+
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
-    file = values[params_file] or str(_installed(node.config_file))
+    file = existing(params_file, values[params_file] or str(_installed(node.config_file)))
     parameters = {name: to_plain(value) for name, value in node.parameters(values).items()}
     return Node(
         package=PACKAGE,
@@ -53,6 +65,8 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: l
         ros_arguments=["--log-level", values["log_level"]],
         additional_env=_profile(values["dds_profile"], node.dds_profile),
         on_exit=on_exit,
+        respawn=values["respawn"] == "true",
+        respawn_delay=RESPAWN_S,
         output="screen",
         emulate_tty=True,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
+
+from fs_common.publishers import Source
+from fs_common.qos import keep_last
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks
@@ -23,29 +26,31 @@ class LazyInput:
     """A subscription that exists while ``wanted`` says so.
 
     One that nobody needs would cost as much as one in use: rclpy copies each message before anybody can look at it.
-    A subscriber of an output is noticed by ``output_events``; a parameter that changes is followed as well.
-    All happens in the executor's thread.
+    A parameter that changes is followed at once. All happens in the executor's thread.
 
     Args:
-        node: whose parameters may change ``wanted``.
-        topic: of the input.
+        source: the topic, and who publishes it.
+        on_message: takes each message.
         wanted: whether anybody wants the output.
-        subscribe: makes the subscription.
+        told: whether ``output_events`` of the outputs call ``follow``; else this looks ten times a second.
     """
 
     def __init__(
-        self, node: Node, topic: str, wanted: Callable[[], bool], subscribe: Callable[[], Subscription]
+        self,
+        source: Source,
+        on_message: Callable[[Any], None],
+        wanted: Callable[[], bool],
+        told: bool = False,
     ) -> None:
-        self._node = node
-        self._topic = node.resolve_topic_name(topic)
+        self.source = source
+        self._on_message = on_message
         self._wanted = wanted
-        self._subscribe = subscribe
         self._subscription: Subscription | None = None
         self._opened = 0.0
-        self._soon = node.create_guard_condition(self.follow)
-        node.add_on_set_parameters_callback(self._on_parameters)
-        if PublisherEventCallbacks is None:
-            node.create_timer(POLL_S, self.follow)
+        self._soon = source.node.create_guard_condition(self.follow)
+        source.node.add_on_set_parameters_callback(self._on_parameters)
+        if PublisherEventCallbacks is None or not told:
+            source.node.create_timer(POLL_S, self.follow)
         self.follow()
 
     @property
@@ -54,17 +59,30 @@ class LazyInput:
         return None if self._subscription is None else time.monotonic() - self._opened
 
     def follow(self) -> None:
-        """Subscribe or unsubscribe, if what is wanted has changed."""
-        wanted = self._wanted()
-        if wanted and self._subscription is None:
-            self._subscription, self._opened = self._subscribe(), time.monotonic()
-        elif not wanted and self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        """Subscribe or unsubscribe, if what is wanted has changed, or what the publishers offer."""
+        if not self._wanted():
+            self._close()
+            return
+        qos = self.source.qos()
+        if self._subscription is None:
+            self._open(qos or keep_last("best_effort", self.source.depth))
+        elif qos and qos.reliability != self._subscription.qos_profile.reliability:
+            self._close()
+            self._open(qos)
 
-    def problem(self) -> str:
-        """Say what can be known to be wrong without a subscription; empty if nothing."""
-        return "" if self._node.count_publishers(self._topic) else f"nobody publishes {self._topic}"
+    def trouble(self) -> str:
+        """Say what on the graph keeps messages away; empty if nothing does."""
+        return self.source.trouble(self._subscription and self._subscription.qos_profile)
+
+    def _open(self, qos: Any) -> None:
+        node, kind = self.source.node, self.source.kind
+        self._subscription = node.create_subscription(kind, self.source.topic, self._on_message, qos)
+        self._opened = time.monotonic()
+
+    def _close(self) -> None:
+        if self._subscription is not None:
+            self.source.node.destroy_subscription(self._subscription)
+            self._subscription = None
 
     def _on_parameters(self, _parameters: list[Parameter]) -> SetParametersResult:
         self._soon.trigger()  # afterwards, when they have their new values

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from frankensplit.errors import ParameterError, shown
 from frankensplit.import_order import python_module
 from fs_common.parameters import Spec, Value, specs, to_plain
 
@@ -41,6 +43,7 @@ COMMON_ARGUMENTS = (
         "",
         ("", "true", "false"),
     ),
+    Argument("respawn", "Start the node again whenever it ends", "false", ("true", "false")),
     Argument("log_level", "Least severe messages to log", "info", LOG_LEVELS),
     Argument(
         "dds_profile",
@@ -77,7 +80,7 @@ class NodeLaunch:
         """Parse the parameters that are given.
 
         Raises:
-            ValueError: a text has another type or is out of range.
+            ParameterError: a text has another type or is out of range.
         """
         given = {
             spec.name: spec.parse(values[spec.name]) for spec in specs(self.table) if values.get(spec.name)
@@ -88,26 +91,39 @@ class NodeLaunch:
     def remappings(self, values: Values) -> list[tuple[str, str]]:
         """Give the topics to rename as (from, to)."""
         return [
-            (one.topic, values[one.argument] + one.suffix) for one in self.remaps if values.get(one.argument)
+            (one.topic, values[one.argument].removesuffix(one.suffix) + one.suffix)
+            for one in self.remaps
+            if values.get(one.argument)
         ]
 
     def command(self, values: Values) -> list[str]:
         """Give the command that starts the node as a plain process of this Python.
 
         Raises:
-            ValueError: as ``parameters``.
+            ParameterError: as ``parameters``.
         """
         log_level = values.get("log_level") or "info"
         command = python_module(self.module, "--ros-args", "--log-level", log_level)
         if values.get("namespace"):
             command += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
         if values.get("params_file"):
-            command += ["--params-file", values["params_file"]]
+            command += ["--params-file", existing("params_file", values["params_file"])]
         for name, target in self.remappings(values):
             command += ["-r", f"{name}:={target}"]
         for name, value in self.parameters(values).items():
             command += ["-p", f"{name}:={_ros_text(to_plain(value))}"]
         return command
+
+
+def existing(argument: str, file: str) -> str:
+    """Return the name of a parameter file that is there: launch only warns, and starts the node on its defaults.
+
+    Raises:
+        ParameterError: there is no such file.
+    """
+    if not Path(file).is_file():
+        raise ParameterError(f"{argument} is {shown(file)}, which is not a file: name a parameter file")
+    return file
 
 
 def _argument(spec: Spec) -> Argument:

@@ -10,12 +10,19 @@ from typing import Any, Union
 
 import yaml
 
-from frankensplit.errors import shown
+from frankensplit.errors import ParameterError, shown
 
 Value = Union[bool, int, float, str, "tuple[str, ...]"]
 
 COMMENT = "    # "
 QOS_CHOICES = ("best_effort", "reliable")
+TYPE_NAMES = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a text, in quotes if it looks like something else",
+    tuple: "a list of texts",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,19 @@ class Spec:
     choices: tuple[str, ...]
     changeable: bool
 
+    def accept(self, value: Any) -> Value:
+        """Return a value as one of this parameter's type: an integer is taken for a float.
+
+        Raises:
+            ParameterError: the value has another type, is out of range, or is not one of the choices.
+        """
+        typed = _typed(value, self.default)
+        if typed is None:
+            raise ParameterError(f"{self.name} is {shown(value)}: give {TYPE_NAMES[type(self.default)]}")
+        if problem := self.problem(typed):
+            raise ParameterError(problem)
+        return typed
+
     def problem(self, value: Value) -> str | None:
         """Say what is wrong with a value of the right type, or None."""
         if self.choices and value not in self.choices:
@@ -41,15 +61,15 @@ class Spec:
         """Turn the text of a launch argument into a value of this parameter's type.
 
         Raises:
-            ValueError: the text has another type or is out of range.
+            ParameterError: as ``accept``.
         """
-        value = text if isinstance(self.default, str) else _typed(yaml.safe_load(text), self.default)
-        if value is None:
-            raise ValueError(f"{self.name} is {shown(text)}: give a {_type_name(self.default)}")
-        problem = self.problem(value)
-        if problem:
-            raise ValueError(problem)
-        return value
+        if isinstance(self.default, str):
+            return self.accept(text)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        return self.accept(value)
 
 
 def to_plain(value: Value) -> bool | int | float | str | list[str]:
@@ -64,15 +84,11 @@ def to_words(listed: Iterable[str]) -> tuple[str, ...]:
 
 def _typed(value: Any, like: Value) -> Value | None:
     if isinstance(like, tuple):
-        words = value if isinstance(value, list) else [value]
+        words = value if isinstance(value, (list, tuple)) else [value]
         return to_words(words) if all(isinstance(word, str) for word in words) else None
     if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value if type(value) is type(like) else None
-
-
-def _type_name(value: Value) -> str:
-    return "list of strings" if isinstance(value, tuple) else type(value).__name__
 
 
 def parameter(
@@ -86,6 +102,12 @@ def parameter(
     """Declare one field of a node's parameter dataclass; ``changeable`` means at run time."""
     metadata = {"description": description, "limits": limits, "choices": choices, "changeable": changeable}
     return field(default=default, metadata=metadata)
+
+
+def replaced(table: type, name: str, default: Value) -> Any:
+    """Declare a field of a base table again, with another default."""
+    (base,) = (one for one in fields(table) if one.name == name)
+    return field(default=default, metadata=base.metadata)
 
 
 def specs(table: type) -> list[Spec]:
@@ -137,7 +159,12 @@ class CommonParameters:
     stale_after_s: float = parameter(
         2.0, "Seconds without input after which diagnostics say STALE", limits=(0.1, 3600.0), changeable=True
     )
-    image_reliability: str = parameter("best_effort", "QoS reliability of images", choices=QOS_CHOICES)
+    image_reliability: str = parameter(
+        "best_effort",
+        "QoS reliability of images; auto is reliable where every publisher is, which loses none over Fast DDS "
+        "without a profile",
+        choices=("auto", *QOS_CHOICES),
+    )
     image_depth: int = parameter(1, "QoS depth (keep last) of images", limits=(1, 100))
     latent_reliability: str = parameter("best_effort", "QoS reliability of latents", choices=QOS_CHOICES)
     latent_depth: int = parameter(1, "QoS depth (keep last) of latents", limits=(1, 100))

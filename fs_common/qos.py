@@ -8,6 +8,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 RELIABILITY = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
 
+AUTO = "auto"  # reliable where every publisher is: see fs_common.publishers
+
+
 def keep_last(reliability: str, depth: int) -> QoSProfile:
     """Keep the last ``depth`` samples; ``reliability`` is ``best_effort`` or ``reliable``."""
     return QoSProfile(reliability=RELIABILITY[reliability], history=HistoryPolicy.KEEP_LAST, depth=depth)

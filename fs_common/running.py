@@ -8,13 +8,14 @@ import sys
 from contextlib import suppress
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from frankensplit.errors import FrankensplitError, RuntimeUnavailable
+from fs_common.causes import cause_of
 from fs_common.ending import LEAVE_S, Ending, take_signals
 from fs_common.quiet_stderr import quiet_stderr
 
@@ -35,11 +36,18 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # what rclpy raises for arguments and environment has no common base
-        return _cannot_start(f"ROS refuses the arguments or the environment: {error}")
+        return _cannot_start(f"ROS refuses the arguments or the environment: {cause_of(error)}")
     try:
         _require_domain(rclpy.get_default_context().get_domain_id())
         node = _make(kind, ending)
-    except (FrankensplitError, ParameterException, RCLError, OSError, ImportError) as error:
+    except (
+        FrankensplitError,
+        NameValidationException,
+        ParameterException,
+        RCLError,
+        OSError,
+        ImportError,
+    ) as error:
         rclpy.try_shutdown()
         return _cannot_start(error)
     try:
@@ -68,9 +76,10 @@ def _abandon(node: Node) -> None:
 
 
 def _require_domain(number: int) -> None:
-    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way.
-    if number > HIGHEST_DOMAIN:
-        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {number}, expected 0 to {HIGHEST_DOMAIN}")
+    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way; rcl takes -1 for "not set".
+    if not 0 <= number <= HIGHEST_DOMAIN or "-" in os.environ.get("ROS_DOMAIN_ID", ""):
+        shown = os.environ.get("ROS_DOMAIN_ID", number)
+        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {shown}, expected 0 to {HIGHEST_DOMAIN}")
 
 
 def _cannot_start(error: object) -> int:

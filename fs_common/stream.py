@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rclpy.node import Node
 
 from frankensplit.errors import FrankensplitError, bounded
-from fs_common.complaints import Complaints
+from fs_common.complaints import Complaints, Standing
 from fs_common.lazy_input import LazyInput
-from fs_common.meter import Meter
+from fs_common.meter import Meter, Window
+from fs_common.switch import Switch
+
+CALM_LOOKS = 5  # after which a warning is over: what comes and goes is said once
 
 
 class Stream:
@@ -23,6 +26,8 @@ class Stream:
         wanted: whether anybody wants what is made of it.
         lazy_input: where the frames come from, if that is not always open.
         facts: what else diagnostics say of it.
+        warnings: each says what is wrong with it though frames come, or nothing.
+        switch: that turns the node off.
     """
 
     def __init__(
@@ -32,16 +37,29 @@ class Stream:
         wanted: Callable[[], bool],
         lazy_input: LazyInput | None = None,
         facts: Callable[[], dict[str, str]] = dict,
+        warnings: Sequence[Callable[[], str]] = (),
+        switch: Switch | None = None,
     ) -> None:
         self.name = name
         self.meter = Meter()
         self.wanted = wanted
         self.facts = facts
         self._input = lazy_input
+        self._warnings = warnings
+        self._switch = switch
         self._node = node
         self.last_cause = ""
         self._rejects = Complaints(lambda text: node.get_logger().warning(f"{name}: rejected: {text}"))
         self._failures = Complaints(lambda text: node.get_logger().error(f"{name}: failed: {text}"))
+        log = node.get_logger()
+        self._silent = Standing(
+            lambda text: log.warning(f"{name}: {text}"), lambda: log.info(f"{name}: no longer silent")
+        )
+        self._warned = Standing(
+            lambda text: log.warning(f"{name}: {text}"),
+            lambda: log.info(f"{name}: what was warned of is over"),
+            CALM_LOOKS,
+        )
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run the work on one frame; bad input is counted as rejected, an error of ours as failed."""
@@ -60,14 +78,48 @@ class Stream:
             self.meter.add(failed=1)
             self._failures.add(bounded(traceback.format_exc()))
 
-    def silence(self, silent_s: float, stale_after_s: float) -> str:
-        """Say that an input is missing, given the seconds since a frame came; empty if all is well."""
-        if self._input is not None:
-            open_s = self._input.open_s
-            if open_s is None:
-                return self._input.problem()
-            silent_s = min(silent_s, open_s)
-        return f"nothing has arrived for {silent_s:.1f} s" if silent_s > stale_after_s else ""
+    @property
+    def off(self) -> bool:
+        """Tell whether the node is switched off."""
+        return self._switch is not None and not self._switch.on
+
+    def idle(self) -> str:
+        """Say why nothing is to be done; empty where something is."""
+        if self.off:
+            return "switched off by ~/enable"
+        return "" if self.wanted() else "idle: nobody subscribes"
+
+    def silence(self, window: Window, stale_after_s: float) -> str:
+        """Say that an input is missing, and why; empty if all is well. It is logged once, and so is its end."""
+        text, known = self._silence(window.silent_s, stale_after_s)
+        # What began a moment ago may only be the graph that is still being discovered.
+        if known or (text and window.silent_s > stale_after_s):
+            self._silent.see(text)
+        return text
+
+    def warning(self, window: Window) -> str:
+        """Say what is wrong though frames come; empty if nothing. It is logged once."""
+        found = [one() for one in self._warnings] if window.counts.received else []
+        text = next((one for one in found if one), "")
+        self._warned.see(text)
+        return text
+
+    def _silence(self, silent_s: float, stale_after_s: float) -> tuple[str, bool]:
+        """Say what is missing; and whether it is certain that nothing is, where the text is empty."""
+        if self.off:
+            return "", False
+        if self._input is None:
+            silent = silent_s > stale_after_s
+            return (f"nothing has arrived for {silent_s:.1f} s" if silent else ""), not silent
+        self._input.follow()
+        if (open_s := self._input.open_s) is None:
+            text = self._input.trouble()
+            return text, not text
+        if min(silent_s, open_s) <= stale_after_s:
+            return "", silent_s <= stale_after_s
+        source = self._input.source
+        silent = f"nothing has arrived for {min(silent_s, open_s):.1f} s on {source.topic}"
+        return self._input.trouble() or f"{silent}, {source.unheard()}", False
 
     def flush(self) -> None:
         """Warn of what was held back."""

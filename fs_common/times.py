@@ -7,6 +7,8 @@ import math
 
 from builtin_interfaces.msg import Time
 
+LONGEST_MS = 3_600_000.0  # no frame is an hour on its way: its stamp is of another clock, or of a recording
+
 
 def stamp_ns(stamp: Time) -> int:
     """Convert a stamp to nanoseconds."""
@@ -14,6 +16,6 @@ def stamp_ns(stamp: Time) -> int:
 
 
 def elapsed_ms(start: Time, end: Time) -> float:
-    """Give the milliseconds between two stamps; NaN when the start is unset or after the end."""
-    elapsed_ns = stamp_ns(end) - stamp_ns(start)
-    return elapsed_ns / 1e6 if stamp_ns(start) and elapsed_ns >= 0 else math.nan
+    """Give the milliseconds between two stamps; NaN when the start is unset, after the end, or an hour before it."""
+    elapsed = (stamp_ns(end) - stamp_ns(start)) / 1e6
+    return elapsed if stamp_ns(start) and 0 <= elapsed < LONGEST_MS else math.nan

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from dataclasses import asdict
@@ -25,7 +26,6 @@ from fs_demo.parameters import CameraParameters
 
 FRAME_ID = "camera"
 DEFAULT_RATE_HZ = 10.0
-PATIENCE_S = 60.0
 JOIN_S = 2.0  # for the frame at work: the report must be written before the process has to end
 LINGER_S = 0.5  # for the last frames to leave before this participant does
 
@@ -77,12 +77,13 @@ class CameraNode(Node):
 
     def _wait_for_subscribers(self) -> None:
         """Wait for the subscribers that were announced, of the truth as of the image."""
-        deadline = time.monotonic() + PATIENCE_S
+        patience_s = self._chosen.patience_s
+        deadline = time.monotonic() + (patience_s or math.inf)
         while self._image.get_subscription_count() < self._chosen.subscribers:
             if time.monotonic() > deadline:
                 found = self._image.get_subscription_count()
                 raise FrankensplitError(
-                    f"the image has {found} subscribers after {PATIENCE_S:.0f} s, expected {self._chosen.subscribers}"
+                    f"the image has {found} subscribers after {patience_s:g} s, expected {self._chosen.subscribers}"
                 )
             if self._closing.wait(0.05):
                 return

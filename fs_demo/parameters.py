@@ -22,6 +22,11 @@ class CameraParameters:
     frames: int = parameter(0, "Stop after this many frames, 0 for all", limits=(0, 2**31))
     seconds: float = parameter(0.0, "Stop after this many seconds, 0 for never", limits=(0.0, 1e6))
     subscribers: int = parameter(1, "Wait until the image has this many subscribers", limits=(0, 100))
+    patience_s: float = parameter(
+        60.0,
+        "Seconds to wait for the subscribers, then it is an error; 0 waits for ever",
+        limits=(0.0, 86_400.0),
+    )
     report: str = parameter("", "JSON file to write at the end: frames published, frames skipped and why")
 
 

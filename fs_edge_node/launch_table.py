@@ -16,7 +16,7 @@ EDGE = NodeLaunch(
         Remap("latent", "latent_topic"),
     ),
     topic_arguments=(
-        Argument("image_topic", "Camera topic, without /compressed (empty: image)"),
+        Argument("image_topic", "Camera topic; one that ends in /compressed is compressed (empty: image)"),
         Argument("latent_topic", "Topic to publish latents on (empty: latent)"),
     ),
     dds_profile="fastdds-edge.xml",

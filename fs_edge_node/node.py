@@ -21,21 +21,25 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from frankensplit.bundle import CODEC_FORMAT, Codec
-from frankensplit.edge.encoder import EncodedFrame, PreparedFrame
+from frankensplit.edge.encoder import EncodedFrame, FrameEncoder, PreparedFrame
 from frankensplit.edge.rate_control import Limits, RateControl
-from fs_common.declare import declare, refuse_when
+from frankensplit.fast_dds import export_line
+from fs_common.cadence import Cadence
+from fs_common.declare import declare, narrow, refuse_when
 from fs_common.diagnostics import Diagnostics
 from fs_common.images import AnyImage, byte_array, compressed_to_rgb, open_converter
 from fs_common.lazy_input import LazyInput, output_events
+from fs_common.publishers import Source
 from fs_common.qos import keep_last
 from fs_common.running import run_node
 from fs_common.stream import Stream
-from fs_common.times import elapsed_ms
+from fs_common.switch import Switch
+from fs_common.times import elapsed_ms, stamp_ns
+from fs_common.topics import is_compressed
 from fs_common.worker import NewestWins
 from fs_edge_node.encoding import level_problem, open_encoder
 from fs_edge_node.pace import Pace
@@ -43,6 +47,10 @@ from fs_edge_node.parameters import EdgeParameters
 from fs_msgs.msg import CompressedLatent
 
 STREAM = "image"
+CURES = {
+    "sensor_msgs/msg/CompressedImage": "transport:=compressed",
+    "sensor_msgs/msg/Image": "transport:=raw",
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,12 @@ class EdgeNode(Node):
         self._chosen = declare(self, EdgeParameters)
         self._codec = Codec.open(self._chosen.bundle)
         refuse_when(self, "level", lambda level: level_problem(self._codec, level))
-        self._encoder = open_encoder(self._codec, self._chosen)
+        narrow(self, "level", len(self._codec.levels) - 1)
+        self._encoder: FrameEncoder | None = open_encoder(self._codec, self._chosen)
         self._rate = RateControl([level.step for level in self._codec.levels], self._limits())
+        source = self._source()
         self._to_rgb: Callable[[AnyImage], NDArray[np.uint8]] = (
-            open_converter(self._chosen.converter) if self._chosen.transport == "raw" else compressed_to_rgb
+            open_converter(self._chosen.converter) if source.kind is Image else compressed_to_rgb
         )
         self._sequence = 0
         self._level = self._chosen.level  # of the newest packet
@@ -87,9 +97,11 @@ class EdgeNode(Node):
         self._pace = Pace(wake=lambda: self._preparer.wake())
         self._preparer = NewestWins[Arrival](self._work_prepare, "prepare", self._pace.hold_s)
         self._finisher = NewestWins[Ready](self._work_finish, "finish")
-        topic = "image" if self._chosen.transport == "raw" else "image/compressed"
-        self._input = LazyInput(self, topic, self._wanted, lambda: self._subscribe(topic))
-        self._stream = Stream(self, STREAM, self._wanted, self._input, self._facts)
+        self._cadence = Cadence()
+        self._switch = Switch(self, self._free, self._take, lambda: self._input.follow())
+        self._input = LazyInput(source, self._on_image, self._wanted, told=True)
+        warnings = (source.crowd, self._few)
+        self._stream = Stream(self, STREAM, self._wanted, self._input, self._facts, warnings, self._switch)
         self._diagnostics = Diagnostics(self, self._codec.id_hex, [self._stream])
         self._say_ready()
 
@@ -99,12 +111,39 @@ class EdgeNode(Node):
             self._stream.meter.add(dropped=len(worker.close()))
         super().destroy_node()
 
-    def _subscribe(self, topic: str) -> Subscription:
-        kind = Image if topic == "image" else CompressedImage
-        qos = keep_last(self._chosen.image_reliability, self._chosen.image_depth)
-        return self.create_subscription(kind, topic, self._on_image, qos)
+    def _source(self) -> Source:
+        compressed = self._chosen.transport == "compressed"
+        topic = self.resolve_topic_name("image/compressed" if compressed else "image")
+        return Source(
+            self,
+            topic,
+            CompressedImage if compressed or is_compressed(topic) else Image,
+            "image",
+            self._chosen.image_reliability,
+            self._chosen.image_depth,
+            CURES,
+            "name one camera's by image_topic",
+        )
+
+    def _few(self) -> str:
+        share = self._cadence.few()
+        if share is None:
+            return ""
+        return (
+            f"images come at {share.arriving_hz:.1f} Hz, by their stamps the camera takes {share.taken_hz:.1f} Hz: "
+            "give the camera driver's process the Fast DDS profile too, or make driver and image_reliability reliable "
+            f"(else this machine is too busy); in the driver's shell: {export_line()}"
+        )
+
+    def _free(self) -> None:
+        self._encoder = None
+
+    def _take(self) -> None:
+        self._encoder = open_encoder(self._codec, self._chosen)
 
     def _wanted(self) -> bool:
+        if not self._switch.on:
+            return False
         return not self.get_parameter("lazy").value or self._publisher.get_subscription_count() > 0
 
     def _limits(self) -> Limits:
@@ -113,6 +152,7 @@ class EdgeNode(Node):
     def _on_image(self, image: AnyImage) -> None:
         received = self.get_clock().now().to_msg()
         self._stream.meter.arrive()
+        self._cadence.add(stamp_ns(image.header.stamp))
         if not self._wanted():
             self._stream.meter.add(unheard=1)
             return
@@ -126,10 +166,14 @@ class EdgeNode(Node):
         self._stream.guard(lambda: self._prepare(arrival))
 
     def _prepare(self, arrival: Arrival) -> None:
+        encoder = self._encoder  # which may be switched off under our hands
+        if encoder is None:
+            self._stream.meter.add(unheard=1)
+            return
         started = time.perf_counter()
         rgb = self._to_rgb(arrival.image)
         convert_ms = (time.perf_counter() - started) * 1e3
-        ready = Ready(self._encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
+        ready = Ready(encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
         self._pace.prepared(time.perf_counter() - started)
         if self._finisher.put(STREAM, ready):
             self._stream.meter.add(dropped=1)
@@ -139,11 +183,15 @@ class EdgeNode(Node):
             self._stream.guard(lambda: self._finish(ready))
 
     def _finish(self, ready: Ready) -> None:
+        encoder = self._encoder
+        if encoder is None:
+            self._stream.meter.add(unheard=1)
+            return
         level = self._rate.level()
         if level is None:
             self._stream.meter.add(skipped=1)
             return
-        frame = self._encoder.finish(ready.frame, level)
+        frame = encoder.finish(ready.frame, level)
         self._rate.spent(len(frame.data))
         self._publisher.publish(self._latent(ready, frame))
         self._sequence, self._level = (self._sequence + 1) % 2**32, level
@@ -167,15 +215,18 @@ class EdgeNode(Node):
     def _facts(self) -> dict[str, str]:
         return {
             "level": str(self._level),
-            "runtime": self._encoder.choice.name,
+            "runtime": self._encoder.choice.name if self._encoder else "switched off",
             "precision": self._chosen.precision,
         }
 
     def _say_ready(self) -> None:
+        assert self._encoder is not None
         codec, chosen, choice = self._codec, self._chosen, self._encoder.choice
         if choice.refused:
             self.get_logger().info(f"{choice}")
-        how = f"{choice.name} in {chosen.precision}, {chosen.transport}"
+        source = self._input.source
+        kind = "raw" if source.kind is Image else "compressed"
+        how = f"{choice.name} in {chosen.precision}, {kind} images from {source.topic}"
         self.get_logger().info(f"ready: codec {codec.id_hex} from {codec.path}, {how}")
 
 

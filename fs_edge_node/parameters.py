@@ -7,15 +7,25 @@ from dataclasses import dataclass
 
 from frankensplit.bundle import PRECISIONS
 from frankensplit.edge.runtimes import AUTO, runtime_names
-from fs_common.parameters import CommonParameters, parameter
+from fs_common.parameters import CommonParameters, parameter, replaced
 
 
 @dataclass(frozen=True)
 class EdgeParameters(CommonParameters):
     """What the edge node takes."""
 
+    image_reliability: str = replaced(CommonParameters, "image_reliability", "auto")
+    idle_level: str = parameter(
+        "ok",
+        "What diagnostics say while nobody subscribes to latents, as when the server is gone",
+        choices=("ok", "warn", "error"),
+        changeable=True,
+    )
     transport: str = parameter(
-        "raw", "Subscribe to `image` (raw) or `image/compressed` (compressed)", choices=("raw", "compressed")
+        "raw",
+        "Subscribe to `image` (raw) or `image/compressed` (compressed); an `image` that is renamed to .../compressed "
+        "is compressed as well",
+        choices=("raw", "compressed"),
     )
     converter: str = parameter(
         "auto",

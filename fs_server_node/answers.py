@@ -23,7 +23,8 @@ class Answers:
     def __init__(self, node: Node, prefix: str, served: Served, chosen: ServerParameters) -> None:
         self._node = node
         self._served = served
-        self._outputs = Outputs(node, prefix + served.place, served.predictor.heads, chosen)
+        self.place = node.resolve_topic_name(f"{prefix}{served.place}report").removesuffix("report")
+        self._outputs = Outputs(node, prefix + served.place, served.heads, chosen)
         self._outputs.publish_labels(self._now(), served.thresholds(chosen))
 
     @property
@@ -35,18 +36,27 @@ class Answers:
         """Tell whether its bundle has to run."""
         return not chosen.lazy or self._outputs.listened()
 
+    def listened(self) -> bool:
+        """Tell whether anybody subscribes to any of its results."""
+        return self._outputs.listened()
+
     def wants_overlay(self) -> bool:
         """Tell whether anybody subscribes to the overlay."""
         return self._outputs.wants_overlay()
 
-    def give(self, frame: Frame, chosen: ServerParameters, totals: Totals) -> float:
-        """Predict from a frame that suits the bundle and publish; return stamp to publication in ms, or NaN.
+    def give(self, frame: Frame, chosen: ServerParameters, totals: Totals) -> float | None:
+        """Predict from a frame that suits the bundle and publish.
+
+        Returns:
+            Stamp to publication in ms, or NaN; None where the networks have been switched off.
 
         Raises:
             FrankensplitError: the frame cannot be decoded.
         """
+        if (predictor := self._served.predictor) is None:
+            return None
         thresholds = self._served.thresholds(chosen)
-        prediction = frame.predict(self._served.predictor, self._heads_to_run(chosen))
+        prediction = frame.predict(predictor, self._heads_to_run(chosen))
         results = {name: at_least(result, thresholds[name]) for name, result in prediction.results.items()}
         self._outputs.publish_labels(self._now(), thresholds)
         self._outputs.publish_results(frame.header, results)

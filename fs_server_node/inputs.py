@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscriptions that turn messages into frames."""
+"""Subscriptions that turn messages into frames, while somebody wants what is made of them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Callable, Mapping
 from itertools import count
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from frankensplit.bundle import Codec
 from fs_common.images import AnyImage
-from fs_common.qos import keep_last
+from fs_common.lazy_input import LazyInput
+from fs_common.publishers import Source
+from fs_common.topics import is_compressed
 from fs_msgs.msg import CompressedLatent
 from fs_server_node.backdrop import Backdrop
 from fs_server_node.frame import Frame
 from fs_server_node.image_frame import ImageFrame
 from fs_server_node.latent_frame import LatentFrame
-from fs_server_node.names import is_compressed, prefix_of
+from fs_server_node.names import overlay_topic
 from fs_server_node.parameters import ServerParameters
 from fs_server_node.sequence import WRAP, SequenceGaps
 
 Take = Callable[[Frame, Mapping[str, int]], None]  # a frame, and what to count for the gap before it
+Wanted = Callable[[], bool]
+ALONE = "give each robot a namespace (namespace:=robot1 and the like), and name each one's latents in latent_topics"
 
 
 def subscribe_latents(
@@ -30,28 +33,30 @@ def subscribe_latents(
     topic: str,
     chosen: ServerParameters,
     codecs: Mapping[bytes, Codec],
-    wants_overlay: Callable[[], bool],
+    wanted: Wanted,
+    wants_overlay: Wanted,
     take: Take,
-) -> None:
+) -> LazyInput:
     """Take the latents of a robot; keep its camera's images, if they are known, while overlays are wanted."""
-    gaps, backdrop = SequenceGaps(), Backdrop()
+    full = node.resolve_topic_name(topic)
+    reliability, depth = chosen.latent_reliability, chosen.latent_depth
+    source = Source(node, full, CompressedLatent, "latent", reliability, depth, alone=ALONE)
+    gaps, backdrop = SequenceGaps(alone=lambda: len(source.publishers()) < 2), Backdrop()
 
     def on_latent(latent: CompressedLatent) -> None:
         received = node.get_clock().now().to_msg()
         missing = gaps.before(latent.sequence)
         take(LatentFrame(latent, received, codecs, backdrop), missing)
 
-    def on_image(image: Image) -> None:
-        if wants_overlay():
-            backdrop.keep(image)
-
-    qos = keep_last(chosen.latent_reliability, chosen.latent_depth)
-    node.create_subscription(CompressedLatent, topic, on_latent, qos)
     if chosen.overlay_image:
-        node.create_subscription(Image, prefix_of(topic) + chosen.overlay_image, on_image, _image_qos(chosen))
+        name = overlay_topic(topic, chosen.overlay_image)
+        LazyInput(_images(node, name, Image, chosen), backdrop.keep, wants_overlay)
+    return LazyInput(source, on_latent, wanted)
 
 
-def subscribe_images(node: Node, topic: str, chosen: ServerParameters, take: Take) -> None:
+def subscribe_images(
+    node: Node, topic: str, chosen: ServerParameters, wanted: Wanted, take: Take
+) -> LazyInput:
     """Take plain images; those of ``.../compressed`` are files in messages, as image_transport sends them."""
     numbers = count()
 
@@ -59,8 +64,10 @@ def subscribe_images(node: Node, topic: str, chosen: ServerParameters, take: Tak
         take(ImageFrame(image, next(numbers) % WRAP), {})
 
     kind = CompressedImage if is_compressed(topic) else Image
-    node.create_subscription(kind, topic, on_image, _image_qos(chosen))
+    return LazyInput(_images(node, topic, kind, chosen), on_image, wanted)
 
 
-def _image_qos(chosen: ServerParameters) -> QoSProfile:
-    return keep_last(chosen.image_reliability, chosen.image_depth)
+def _images(node: Node, topic: str, kind: type, chosen: ServerParameters) -> Source:
+    full = node.resolve_topic_name(topic)
+    reliability, depth = chosen.image_reliability, chosen.image_depth
+    return Source(node, full, kind, "image", reliability, depth, alone="give each client a topic of its own")

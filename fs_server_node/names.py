@@ -7,13 +7,7 @@ import re
 from collections.abc import Sequence
 
 from frankensplit.bundle import Bundle
-
-COMPRESSED = "/compressed"  # how image_transport names what it sends as files
-
-
-def is_compressed(image_topic: str) -> bool:
-    """Tell whether a topic carries sensor_msgs/CompressedImage."""
-    return image_topic.endswith(COMPRESSED)
+from fs_common.topics import COMPRESSED
 
 
 def prefix_of(topic: str) -> str:
@@ -23,6 +17,11 @@ def prefix_of(topic: str) -> str:
     """
     namespace, slash, _ = topic.removesuffix(COMPRESSED).rpartition("/")
     return namespace + slash
+
+
+def overlay_topic(topic: str, overlay_image: str) -> str:
+    """Give the image topic that overlays of a robot are drawn on: beside its latents, unless the name is a full one."""
+    return overlay_image if overlay_image.startswith(("/", "~")) else prefix_of(topic) + overlay_image
 
 
 def ros_name(bundle_name: str) -> str:

@@ -39,7 +39,7 @@ class ServerParameters(CommonParameters):
     )
     overlay_image: str = parameter(
         "",
-        "Image topic to draw the overlay on, beside each latent topic; empty draws on black. "
+        "Image topic to draw the overlay on, beside each latent topic, or a full name; empty draws on black. "
         "It is subscribed to at full size, so name one only where the link can carry it",
     )
     result_reliability: str = parameter("reliable", "QoS reliability of results", choices=QOS_CHOICES)

@@ -19,10 +19,17 @@ class SequenceGaps:
     A number that does not rise, or rises further than frames can have come since the last one, is not a loss but a
     jump: the sender has restarted, two send to one topic, or the number is forged. So all losses of a stream are
     fewer than ``HIGHEST_HZ`` times its age in seconds, and ``BURST``.
+
+    Args:
+        clock: monotonic seconds.
+        alone: whether one sender has the topic for itself: where several do, a gap says nothing about losses.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, alone: Callable[[], bool] = lambda: True
+    ) -> None:
         self._clock = clock
+        self._alone = alone
         self._last: int | None = None
         self._at = clock()
         self._credit = BURST  # frames that can be missing now
@@ -36,7 +43,7 @@ class SequenceGaps:
         if last is None:
             return {}
         missing = (sequence - last - 1) % WRAP
-        if missing > self._credit:
+        if missing > self._credit or (missing and not self._alone()):
             return {"jumps": 1}
         self._credit -= missing
         return {"lost": missing}

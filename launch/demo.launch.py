@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start camera, edge and server on one machine: `ros2 launch frankensplit demo.launch.py source:=clip.mp4`.
 
-An argument that several nodes know reaches each of them. Look at the result with any image viewer on `overlay`.
+An argument that several nodes know reaches each of them. The camera begins as soon as somebody looks: any image viewer
+on `overlay` will do.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from fs_server_node.launch_table import SERVER
 from launch import LaunchDescription
 
 FILES = {EDGE: "edge_params_file", SERVER: "server_params_file", CAMERA: "camera_params_file"}
-# The picture is on this machine, so the overlay may use it; then edge and server both subscribe to it.
-DEFAULTS = {"overlay_image": "image", "subscribers": "2"}
+# The picture is on this machine, so the overlay may use it. The camera begins when somebody looks at a result.
+DEFAULTS = {"overlay_image": "image", "patience_s": "0"}
 
 
 def demo_arguments() -> list[Argument]:

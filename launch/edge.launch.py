@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from fs_common.launching import declare, start
+from fs_common.launching import declare, driver_profile, start
 from fs_edge_node.launch_table import EDGE
 from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the edge node and its arguments."""
-    return LaunchDescription([*declare(EDGE.arguments()), start(EDGE)])
+    return LaunchDescription([*declare(EDGE.arguments()), *driver_profile(), start(EDGE)])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -266,6 +267,13 @@ def _bundle(folder):
     }
     write_manifest(folder, {"name": "tiny", "codec_id": codec.id_hex, "server": server})
     return folder
+
+
+def test_a_place_is_said_once_however_often_it_is_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", ":".join([str(tmp_path), sys.prefix, str(tmp_path)]))
+    with pytest.raises(BundleError) as refused:
+        Bundle.open("nowhere")
+    assert str(refused.value).count(str(tmp_path)) == str(refused.value).count(f"{sys.prefix}/share") == 1
 
 
 def test_bundle_opens_and_every_file_is_checked(tmp_path):

@@ -45,6 +45,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.errors",
     "frankensplit.processes",
     "frankensplit.needs",
+    "frankensplit.fast_dds",
     "frankensplit.import_order",
     "frankensplit",
 )

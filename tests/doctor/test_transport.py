@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from frankensplit.doctor import FAULT, NOTE, OK
 from frankensplit.doctor.checks import transport
-from fs_common.launch_environment import PROFILE_VARIABLES
+from frankensplit.fast_dds import PROFILE_VARIABLES
 
 SHM = "<transport_id>shm</transport_id><type>SHM</type><segment_size>{}</segment_size>"
 PROFILE = """<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
@@ -22,10 +24,6 @@ def name_profile(made_up, text, *variables):
         made_up.write("/etc/dds.xml", text)
     made_up.environ |= dict.fromkeys(variables or PROFILE_VARIABLES, "/etc/dds.xml")
     return made_up.find(transport.check)
-
-
-def test_the_variables_are_those_of_the_launch_files():
-    assert transport.VARIABLES == PROFILE_VARIABLES
 
 
 def test_no_profile_is_a_note_with_what_to_set(made_up):
@@ -114,6 +112,17 @@ def test_no_shared_memory_is_a_note(made_up):
 
     found = transport._space(made_up.machine.__class__(disk_usage=missing), 1)
     assert (found.level, "No such file" in found.text) == (NOTE, True)
+
+
+def test_nodes_of_another_user_are_a_note_with_the_profile_for_both(made_up, monkeypatch):
+    made_up.write("dev/shm/fastrtps_0123abcd", "")
+    assert made_up.find(transport.check)["users"].level == OK
+    another = os.geteuid() + 1
+    monkeypatch.setattr("os.geteuid", lambda: another)
+    finding = made_up.find(transport.check)["users"]
+    assert finding.level == NOTE and "no image gets across" in finding.text
+    assert all(f"{variable}=" in finding.remedy for variable in PROFILE_VARIABLES)
+    assert "config/fastdds-udp.xml" in finding.remedy
 
 
 def test_what_crashed_processes_left(made_up):

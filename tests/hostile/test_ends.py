@@ -280,7 +280,9 @@ def test_a_node_goes_on_without_its_terminal_when_nohup_says_so() -> None:
 
 REFUSED = """
 import json, os, sys
-from fs_edge_node.node import main
+from importlib import import_module
+
+main = import_module(sys.argv[3]).main
 
 def tries():
     yield from (main(["--ros-args", *one]) for one in json.loads(sys.argv[1]))
@@ -292,23 +294,36 @@ print(list(tries()), flush=True)
 
 
 @needs_ros
-@pytest.mark.parametrize("domain", ["abc", "9999"])
-def test_what_ros_refuses_is_one_line_and_status_2(domain: str, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.yaml"
+@pytest.mark.parametrize(
+    ("module", "domain"),
+    [
+        ("fs_edge_node.node", "abc"),
+        ("fs_server_node.node", "9999"),
+        ("fs_demo.camera", "-1"),
+        ("fs_demo.monitor", "1e3"),
+        ("fs_demo.recorder", "233"),
+        ("fs_bench.recorder", "abc"),
+        ("fs_bench.watcher", "abc"),
+    ],
+)
+def test_what_ros_refuses_is_one_line_and_status_2(module: str, domain: str, tmp_path: Path) -> None:
+    broken, flat = tmp_path / "broken.yaml", tmp_path / "flat.yaml"
     broken.write_text("/**:\n  ros__parameters:\n    bundle: [1, two\n")
+    flat.write_text("bundle: street\n")
     refused = [
         ["-r", "__ns:=bad-ns"],
         ["-r", "image:="],
         ["-r", "nothing"],
         ["--params-file", "/nowhere.yaml"],
         ["--params-file", str(broken)],
+        ["--params-file", str(flat)],
         ["--log-level", "loud"],
         ["--no-such"],
     ]
-    status, said = ended(python("-c", REFUSED, json.dumps(refused), domain))
+    status, said = ended(python("-c", REFUSED, json.dumps(refused), domain, module))
     assert status == 0, said
-    assert f"{[2] * 8}" in said and "Traceback" not in said
-    assert said.count("cannot start: ") == 8, said
+    assert f"{[2] * 9}" in said and "Traceback" not in said
+    assert said.count("cannot start: ") == 9, said
 
 
 @needs_ros

@@ -10,17 +10,17 @@ OTHERS = {
     "namespace": "elsewhere",
     "use_sim_time": "true",
     "log_level": "warn",
-    "params_file": "elsewhere.yaml",
+    "params_file": __file__,
     "image_topic": "front/image_raw",
     "latent_topic": "front/latent",
 }
-IN_ENVIRONMENT = "dds_profile"
+OF_LAUNCH = ("dds_profile", "respawn")  # no part of the node's command
 
 
 def other_values(node: NodeLaunch) -> Values:
-    """Give each argument of a node another value than the one it has by default; not the environment's."""
+    """Give each argument of a node another value than the one it has by default; not what launch keeps for itself."""
     by_name = {spec.name: spec for spec in specs(node.table)}
-    names = [argument.name for argument in node.arguments() if argument.name != IN_ENVIRONMENT]
+    names = [argument.name for argument in node.arguments() if argument.name not in OF_LAUNCH]
     return {name: other_text(by_name[name]) if name in by_name else OTHERS[name] for name in names}
 
 

@@ -18,7 +18,7 @@ from observer import Observer
 from rclpy.context import Context
 from tiny_codec import write_codec
 
-from fs_common.launch_environment import PROFILE_VARIABLES
+from frankensplit.fast_dds import PROFILE_VARIABLES
 from fs_common.node_launch import NodeLaunch
 
 Start = Callable[..., NodeProcess]

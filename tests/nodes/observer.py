@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from std_srvs.srv import SetBool
 
 from fs_common.qos import keep_last
 
@@ -83,6 +84,15 @@ class Observer:
         result = future.result().results[0]
         return result.successful, result.reason
 
+    def enable(self, node_name: str, on: bool) -> tuple[bool, str]:
+        """Switch a node on or off; return whether it did, and what it says."""
+        client = self.node.create_client(SetBool, f"{node_name}/enable")
+        self.until(client.service_is_ready, f"the switch of {node_name}")
+        future = client.call_async(SetBool.Request(data=on))
+        self.until(future.done, f"{node_name} to answer")
+        self.node.destroy_client(client)
+        return future.result().success, future.result().message
+
 
 class Health:
     """The newest diagnostics of one stream."""
@@ -97,6 +107,11 @@ class Health:
         """The newest status, if any came."""
         found = [status for array in self._arrays for status in array.status if status.name == self._name]
         return found[-1] if found else None
+
+    @property
+    def status_text(self) -> str:
+        """Its newest message; empty before the first."""
+        return self.status.message if self.status else ""
 
     @property
     def level(self) -> bytes | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from node_process import NodeProcess
 from observer import Health, Observer
 from other_bundles import CLASSES, write_foreign, write_twin
@@ -97,14 +98,20 @@ def test_each_codec_goes_to_its_own_bundle(
 
 def test_only_bundles_that_are_listened_to_run(server: NodeProcess, observer: Observer) -> None:
     health = Health(observer, "server: one/latent")
-    robot = observer.publisher(CompressedLatent, "/one/latent")
     reports = observer.record(FrameReport, "/one/elsewhere/report")
+    robot = observer.publisher(CompressedLatent, "/one/latent")
     observer.until(lambda: observer.node.count_publishers("/one/elsewhere/report"), "the report's topic")
     health.settled()
     received, published = health.count("received"), health.count("published")
     observer.until(lambda: health.count("received") >= received + 10, "latents to arrive", send(robot))
     assert health.count("published") == published  # somebody listens, but to no bundle of the packets' codec
     assert not reports
+    observer.until(lambda: health.level == DiagnosticStatus.WARN, "a warning", send(robot))
+    assert health.status.message.startswith("somebody listens below /one/elsewhere/ (bundle elsewhere)")
+    assert "are for /one/ (bundle street), /one/rolled_50/ (bundle rolled-50)" in health.status.message
+    facts = {pair.key: pair.value for pair in health.status.values}
+    assert facts["results"] == "/one/, /one/rolled_50/"
+    assert server.log.count("somebody listens below") == 1
 
 
 def test_a_codec_that_no_bundle_has_is_named(

@@ -205,6 +205,35 @@ def listen_once(observer: Observer, shoot: Callable[[], None]) -> None:
     observer.node.destroy_subscription(latents.subscription)
 
 
+def test_switched_off_it_holds_neither_camera_nor_encoder(edge: NodeProcess, observer: Observer) -> None:
+    health = Health(observer, "one/edge: image")
+    latents = observer.record(CompressedLatent, "/one/latent", SENSOR)
+    camera = observer.publisher(Image, "/one/image")
+    image = image_message(header(1), picture(), "rgb8")
+    observer.until(lambda: latents, "a latent", lambda: camera.publish(image))
+    assert observer.enable("/one/edge", False) == (True, "off")
+    observer.until(lambda: camera.get_subscription_count() == 0, "the edge to leave the camera")
+    health.settled()
+    facts = {pair.key: pair.value for pair in health.status.values}
+    assert facts["runtime"] == health.status.message.partition(" by")[0] == "switched off"
+    assert health.level == DiagnosticStatus.OK
+    assert observer.enable("/one/edge", False) == (True, "off")
+    assert observer.enable("/one/edge", True) == (True, "on")
+    latents.clear()
+    observer.until(lambda: latents, "a latent after it was switched on again", lambda: camera.publish(image))
+
+
+def test_a_server_that_is_gone_may_be_a_fault(edge: NodeProcess, observer: Observer) -> None:
+    health = Health(observer, "one/edge: image")
+    observer.node.create_publisher(Image, "/one/image", SENSOR)
+    for name, level in (("warn", DiagnosticStatus.WARN), ("error", DiagnosticStatus.ERROR)):
+        assert observer.set_parameter("/one/edge", "idle_level", name) == (True, "")
+        observer.until(lambda wanted=level: health.level == wanted, f"{name} without a server")
+        assert health.status.message == "idle: nobody subscribes"
+    assert observer.set_parameter("/one/edge", "idle_level", "ok") == (True, "")
+    observer.until(lambda: health.level == DiagnosticStatus.OK, "OK without a server")
+
+
 def test_torch_is_not_in_the_process(edge: NodeProcess) -> None:
     mapped = Path(f"/proc/{edge.process.pid}/maps").read_text()
     assert "onnxruntime" in mapped
@@ -271,4 +300,4 @@ def test_it_says_why_it_cannot_start(start, tiny_codec: Path, tmp_path: Path) ->
     lost = start(EDGE, bundle="nowhere")
     wrong = start(EDGE, bundle=str(tiny_codec), params_file=str(out_of_range))
     assert_refuses_to_start(lost, "nowhere", "give a folder")
-    assert_refuses_to_start(wrong, "stale_after_s", "out of range")
+    assert_refuses_to_start(wrong, "stale_after_s is 0.0", "choose 0.1 to 3600")

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fs_server_node.names import bundles_problem, places_of, prefix_of, ros_name, topics_problem
+from fs_server_node.names import (
+    bundles_problem,
+    overlay_topic,
+    places_of,
+    prefix_of,
+    ros_name,
+    topics_problem,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,21 @@ class Named:
 )
 def test_prefix(topic: str, prefix: str) -> None:
     assert prefix_of(topic) == prefix
+
+
+@pytest.mark.parametrize(
+    ("topic", "image", "full"),
+    [
+        ("latent", "image", "image"),
+        ("/r/one/latent", "camera/image", "/r/one/camera/image"),
+        ("one/latent", "/camera/image", "/camera/image"),
+        ("one/latent", "~/image", "~/image"),
+    ],
+)
+def test_overlays_are_beside_the_latents_unless_the_name_is_a_full_one(
+    topic: str, image: str, full: str
+) -> None:
+    assert overlay_topic(topic, image) == full
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ import yaml
 from node_process import ROOT
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
+from frankensplit.errors import ParameterError
 from frankensplit.import_order import python_module
-from fs_common.declare import declare
+from fs_common.declare import declare, narrow
 from fs_common.node_launch import NodeLaunch
 from fs_common.parameters import Spec, specs, to_plain, to_yaml
 from fs_demo.launch_table import CAMERA
 from fs_edge_node.launch_table import EDGE
+from fs_edge_node.parameters import EdgeParameters
 from fs_server_node.launch_table import SERVER
 from fs_server_node.parameters import ServerParameters
 
@@ -51,12 +54,13 @@ def test_launch_texts_become_values(name: str, text: str, value: object) -> None
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("threads", "many", "give a int"),
+        ("threads", "many", "give an integer"),
         ("threads", "-1", "choose 0 to 256"),
-        ("lazy", "7", "give a bool"),
+        ("lazy", "7", "give true or false"),
         ("device", "gpu", "choose one of cpu, cuda"),
-        ("heads", "[1, 2]", "give a list of strings"),
-        ("score_threshold", "nan", "give a float"),
+        ("heads", "[1, 2]", "give a list of texts"),
+        ("score_threshold", "nan", "give a number"),
+        ("threads", "[1, a", "give an integer"),
     ],
 )
 def test_bad_launch_texts_say_what_is_wrong(name: str, text: str, words: str) -> None:
@@ -91,7 +95,58 @@ def test_declared_parameters_are_the_table(node: NodeLaunch, ros_context: Contex
     ros_node.destroy_node()
 
 
-def test_command_carries_every_argument() -> None:
+@pytest.mark.parametrize("words", [["-p", "stale_after_s:=3"], ["--params-file", "FILE"]])
+def test_integers_are_taken_for_floats(ros_context: Context, tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    stale_after_s: 3\n", encoding="utf-8")
+    given = [str(file) if word == "FILE" else word for word in words]
+    ros_node = Node("widened", context=ros_context, cli_args=["--ros-args", *given])
+    assert declare(ros_node, ServerParameters).stale_after_s == 3.0
+    assert ros_node.get_parameter("stale_after_s").type_ is Parameter.Type.DOUBLE
+    (result,) = ros_node.set_parameters([Parameter("stale_after_s", value=5)])
+    assert result.successful and ros_node.get_parameter("stale_after_s").value == 5.0
+    for refused in (True, "5", 5000):
+        assert not ros_node.set_parameters([Parameter("stale_after_s", value=refused)])[0].successful
+    ros_node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("threads:=many", "threads is 'many': give an integer"),
+        ("threads:=1.5", "threads is 1.5: give an integer"),
+        ("threads:=300", "threads is 300: choose 0 to 256"),
+        ("lazy:='true'", "lazy is 'true': give true or false"),
+        ("bundle:=7", "bundle is 7: give a text, in quotes"),
+        ("device:=gpu", "device is 'gpu': choose one of cpu, cuda"),
+        ("heads:=[1, 2]", "give a list of texts"),
+    ],
+)
+def test_bad_values_at_start_are_named(ros_context: Context, text: str, words: str) -> None:
+    ros_node = Node("bad", context=ros_context, cli_args=["--ros-args", "-p", text])
+    with pytest.raises(ParameterError) as refused:
+        declare(ros_node, ServerParameters)
+    assert words in str(refused.value)
+    ros_node.destroy_node()
+
+
+def test_a_range_that_only_the_running_node_knows_is_shown_and_held(ros_context: Context) -> None:
+    ros_node = Node("narrowed", context=ros_context)
+    declare(ros_node, EdgeParameters)
+    narrow(ros_node, "level", 3)
+    assert [(r.from_value, r.to_value) for r in ros_node.describe_parameter("level").integer_range] == [
+        (0, 3)
+    ]
+    (result,) = ros_node.set_parameters([Parameter("level", value=4)])
+    assert not result.successful and "range" in result.reason
+    assert ros_node.set_parameters([Parameter("level", value=3)])[0].successful
+    narrow(ros_node, "level", 3)
+    ros_node.destroy_node()
+
+
+def test_command_carries_every_argument(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.touch()
     values = {
         "namespace": "r1/",
         "image_topic": "/cam/image",
@@ -99,7 +154,7 @@ def test_command_carries_every_argument() -> None:
         "bundle": "my bundle",
         "lazy": "false",
     }
-    command = EDGE.command({**values, "use_sim_time": "true", "params_file": "p.yaml", "log_level": "debug"})
+    command = EDGE.command({**values, "use_sim_time": "true", "params_file": str(file), "log_level": "debug"})
     assert command[:4] == python_module("fs_edge_node", "--ros-args")[:4]
     pairs = set(pairwise(command))
     assert pairs >= {
@@ -110,7 +165,7 @@ def test_command_carries_every_argument() -> None:
         ("-p", "bundle:='my bundle'"),
         ("-p", "lazy:=false"),
         ("-p", "use_sim_time:=true"),
-        ("--params-file", "p.yaml"),
+        ("--params-file", str(file)),
         ("--log-level", "debug"),
     }
 
@@ -118,6 +173,12 @@ def test_command_carries_every_argument() -> None:
 def test_command_refuses_what_the_node_would_refuse() -> None:
     with pytest.raises(ValueError, match="choose one of raw, compressed"):
         EDGE.command({"transport": "pigeon"})
+
+
+def test_a_parameter_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    for missing in (str(tmp_path / "no.yaml"), str(tmp_path)):
+        with pytest.raises(ParameterError, match=r"params_file is .* not a file"):
+            EDGE.command({"params_file": missing})
 
 
 @pytest.mark.parametrize("empty", ["[]", "['']"])

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from frankensplit.doctor.checks.ros import middleware
 from frankensplit.doctor.finding import Finding, fault, note, ok
 from frankensplit.doctor.machine import Machine
-from frankensplit.places import share_folders
+from frankensplit.fast_dds import PROFILE_VARIABLES, WITHOUT_SHARED_MEMORY, export_line, other_users, owner_of
 
 TITLE = "transport"
 ORDER = 50
@@ -21,9 +21,7 @@ CAMERA_FRAME_BYTES = 640 * 480 * 3
 DEFAULT_SEGMENT_BYTES = 512 << 10
 PARTICIPANTS = 3  # camera, edge and server each make a segment
 SHARED_MEMORY = "/dev/shm"
-
-# The first is read by all, the second from Kilted on.
-OLD_VARIABLE, NEW_VARIABLE = VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+OLD_VARIABLE, NEW_VARIABLE = PROFILE_VARIABLES
 BEFORE_KILTED = ("humble", "iron", "jazzy")
 BEFORE_LYRICAL = (
     *BEFORE_KILTED,
@@ -38,13 +36,16 @@ def check(machine: Machine) -> Iterator[Finding]:
         yield ok("profile", f"none looked for: {name} is not Fast DDS")
         return
     segment_bytes = DEFAULT_SEGMENT_BYTES
-    files = {variable: machine.environ[variable] for variable in VARIABLES if machine.environ.get(variable)}
+    files = {
+        variable: machine.environ[variable] for variable in PROFILE_VARIABLES if machine.environ.get(variable)
+    }
     for file in dict.fromkeys(files.values()):
         finding = _profile(machine, file)
         segment_bytes = finding.figures.get("segment_bytes", segment_bytes)
         yield finding
     yield from _variables(machine, files)
     yield _space(machine, segment_bytes)
+    yield _users(machine)
     yield from _left_over(machine)
 
 
@@ -53,9 +54,9 @@ def _variables(machine: Machine, files: dict[str, str]) -> Iterator[Finding]:
     if not files:
         text = (
             f"none set: {_fits(DEFAULT_SEGMENT_BYTES)}, and best effort then loses frames; "
-            "the launch files of this package set them for their nodes"
+            "the launch files of this package set them for their own nodes only"
         )
-        yield note(name, text, f"in every other process: {_export()}")
+        yield note(name, text, f"in every other process, the camera driver's above all: {export_line()}")
     elif len(set(files.values())) > 1:
         yield note(name, f"the two name different files: {', '.join(files.values())}", "set both to one file")
     elif OLD_VARIABLE not in files and machine.environ.get("ROS_DISTRO", "jazzy") in BEFORE_KILTED:
@@ -70,12 +71,6 @@ def _variables(machine: Machine, files: dict[str, str]) -> Iterator[Finding]:
         yield ok(name, ", ".join(files))
 
 
-def _export() -> str:
-    places = [place / "config" / "fastdds.xml" for place in share_folders()]
-    file = next((place for place in places if place.is_file()), Path("config/fastdds.xml"))
-    return " ".join(["export", *(f"{variable}={file}" for variable in VARIABLES)])
-
-
 def _fits(segment_bytes: int) -> str:
     frames = segment_bytes // CAMERA_FRAME_BYTES
     size = f"{segment_bytes >> 20} MiB" if segment_bytes >= 1 << 20 else f"{segment_bytes >> 10} KiB"
@@ -84,7 +79,7 @@ def _fits(segment_bytes: int) -> str:
 
 
 def _profile(machine: Machine, file: str) -> Finding:
-    remedy = _export()
+    remedy = export_line()
     try:
         profiles = ElementTree.fromstring(machine.path(file).read_bytes())
     except OSError as err:
@@ -142,11 +137,21 @@ def _space(machine: Machine, segment_bytes: int) -> Finding:
     return ok("shared memory", text, total_bytes=total, free_bytes=free)
 
 
+def _users(machine: Machine) -> Finding:
+    if not (others := other_users(machine.path(SHARED_MEMORY))):
+        return ok("users", "no Fast DDS node of another user here")
+    text = (
+        f"nodes of {', '.join(others)} run here too: they and yours share no memory, and no image gets across"
+    )
+    remedy = f"start camera and nodes as one user, or all of them with {export_line(WITHOUT_SHARED_MEMORY)}"
+    return note("users", text, remedy)
+
+
 def _left_over(machine: Machine) -> Iterator[Finding]:
     """Find files of processes that crashed; of other users' processes nothing can be said."""
     folder = machine.path(SHARED_MEMORY)
     files = [one for one in folder.glob("fastrtps_*") if not one.name.endswith("_el")]
-    own = [one for one in files if _owner(one) == os.geteuid()]
+    own = [one for one in files if owner_of(one) == os.geteuid()]
     used = _mapped(machine)
     stale = sorted(one.name for one in own if one.name not in used)
     if stale:
@@ -154,13 +159,6 @@ def _left_over(machine: Machine) -> Iterator[Finding]:
         yield note("left over", text, "when no node runs: fastdds shm clean, or rm /dev/shm/fastrtps_*")
     else:
         yield ok("left over", f"nothing; {len(files)} files in use")
-
-
-def _owner(file: Path) -> int | None:
-    try:
-        return file.stat().st_uid
-    except OSError:
-        return None  # its process has just ended and taken it away
 
 
 def _mapped(machine: Machine) -> set[str]:
