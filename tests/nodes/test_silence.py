@@ -13,6 +13,8 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from node_process import NodeProcess
 from observer import SENSOR, Health, Observer
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -21,6 +23,7 @@ from frankensplit.fast_dds import PROFILE_VARIABLES, export_line, other_users
 from fs_common.cadence import Cadence
 from fs_common.complaints import Standing
 from fs_common.images import image_message
+from fs_common.publishers import Source
 from fs_common.qos import keep_last
 from fs_edge_node.launch_table import EDGE
 from fs_msgs.msg import CompressedLatent
@@ -198,6 +201,20 @@ def test_a_state_is_said_once_and_its_end_too() -> None:
     ):
         standing.see(text)
     assert said == ["nothing for 1.0 s", "over", "another", "other"]
+
+
+def test_the_log_says_that_users_share_no_memory(
+    ros_context: Context, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node("reader", context=ros_context)
+    source = Source(node, "/apart/image", Image, "image", "auto", 1)
+    camera = observer.node.create_publisher(Image, "/apart/image", SENSOR)
+    observer.until(source.publishers, "the camera")
+    monkeypatch.setattr("fs_common.publishers.other_users", lambda: ["driver"])
+    assert "published by /observer; Fast DDS nodes of other users (driver) run here" in source.unheard()
+    assert export_line("fastdds-udp.xml") in source.unheard()
+    observer.node.destroy_publisher(camera)
+    node.destroy_node()
 
 
 def test_users_that_share_no_memory_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
