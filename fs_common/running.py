@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from fs_common.causes import cause_of
 from fs_common.ending import LEAVE_S, Ending, take_signals
+from fs_common.parameter_files import given_in, missed
 from fs_common.quiet_stderr import quiet_stderr
 
 RCLError = rclpy_implementation.RCLError
@@ -43,6 +44,9 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     except (FrankensplitError, NameValidationException, ParameterException, RCLError) as error:
         rclpy.try_shutdown()
         return _cannot_start(error)
+    for file in given_in(sys.argv if args is None else args):
+        if text := missed(file, node.get_fully_qualified_name()):
+            node.get_logger().warning(text)
     try:
         _spin(node, ending, leave_s)
         return int(bool(getattr(node, "failure", "")))
