@@ -61,7 +61,7 @@ def test_what_keeps_images_away_is_logged_once_and_so_is_its_end(
     node.destroy_publisher(elsewhere)
 
     other = node.create_publisher(CompressedImage, "/quiet/image", SENSOR)
-    words = "/quiet/image is published as sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image"
+    words = "/quiet/image is published as sensor_msgs/msg/CompressedImage by /observer, expected sensor_msgs/msg/Image"
     observer.until(lambda: f"{words}: transport:=compressed" in log(), "the type")
     node.destroy_publisher(other)
 
@@ -73,7 +73,7 @@ def test_what_keeps_images_away_is_logged_once_and_so_is_its_end(
     observer.record(CompressedLatent, "/quiet/latent", SENSOR)
     camera = observer.publisher(Image, "/quiet/image", RELIABLE)
     observer.until(lambda: "nothing has arrived for" in log(), "silence of a subscribed node in the log")
-    assert "on /quiet/image, published by /observer" in log()
+    assert "on /quiet/image, 1 publisher (/observer)" in log()
     observer.until(lambda: "image: no longer silent" in log(), "its end", lambda: camera.publish(image()))
     health.settled(lambda: camera.publish(image()))
     assert log().count("nothing has arrived for") == log().count(words) == 1
@@ -211,7 +211,7 @@ def test_the_log_says_that_users_share_no_memory(
     camera = observer.node.create_publisher(Image, "/apart/image", SENSOR)
     observer.until(source.publishers, "the camera")
     monkeypatch.setattr("fs_common.publishers.other_users", lambda: ["driver"])
-    assert "published by /observer; Fast DDS nodes of other users (driver) run here" in source.unheard()
+    assert "1 publisher (/observer); Fast DDS nodes of other users (driver) run here" in source.unheard()
     assert export_line("fastdds-udp.xml") in source.unheard()
     observer.node.destroy_publisher(camera)
     node.destroy_node()
