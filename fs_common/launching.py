@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from frankensplit.fast_dds import PROFILE_VARIABLES, export_line
-from fs_common.launch_environment import profile_environment
+from fs_common.launch_environment import driver_advice, profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
 from launch import Action, LaunchContext
@@ -43,11 +41,8 @@ def start(
 
 
 def driver_profile() -> list[LogInfo]:
-    """Say what the process of a camera driver needs, unless this shell gives a profile to everything."""
-    if any(name in os.environ for name in PROFILE_VARIABLES):
-        return []
-    told = "the Fast DDS profile is set for this node only; in the shell of the camera driver, which needs it most"
-    return [LogInfo(msg=f"{told}: {export_line()}")]
+    """Say what the process of a camera driver needs."""
+    return [LogInfo(msg=text) for text in driver_advice()]
 
 
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:

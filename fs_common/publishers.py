@@ -62,7 +62,7 @@ class Source:
         if not (everybody := self._all()):
             return f"nobody publishes {self.topic}{self._elsewhere()}"
         if not (found := self.publishers()):
-            return self._other_type(sorted({one.topic_type for one in everybody}))
+            return self._other_type(everybody)
         qos = qos or self.qos()
         clashes = [
             one
@@ -78,7 +78,8 @@ class Source:
 
     def unheard(self) -> str:
         """Tell who publishes, where nothing arrives though all fits."""
-        text = f"published by {_named(self.publishers())}"
+        found = self.publishers()
+        text = f"{len(found)} publisher{'s' * (len(found) != 1)} ({_named(found)})"
         if users := other_users():
             text += (
                 f"; Fast DDS nodes of other users ({', '.join(users)}) run here, and users share no memory: start both "
@@ -98,9 +99,11 @@ class Source:
     def _all(self) -> Sequence[TopicEndpointInfo]:
         return self.node.get_publishers_info_by_topic(self.topic)
 
-    def _other_type(self, types: Sequence[str]) -> str:
+    def _other_type(self, found: Sequence[TopicEndpointInfo]) -> str:
+        types = sorted({one.topic_type for one in found})
         cure = next((f": {self.cures[one]}" for one in types if one in self.cures), "")
-        return f"{self.topic} is published as {', '.join(types)}, expected {_type_name(self.kind)}{cure}"
+        published = f"{self.topic} is published as {', '.join(types)} by {_named(found)}"
+        return f"{published}, expected {_type_name(self.kind)}{cure}"
 
     def _elsewhere(self) -> str:
         known = {_type_name(self.kind): "", **{kind: f" ({cure})" for kind, cure in self.cures.items()}}

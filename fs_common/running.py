@@ -14,9 +14,10 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from frankensplit.errors import FrankensplitError, RuntimeUnavailable
+from frankensplit.errors import FrankensplitError, RuntimeUnavailable, one_line
 from fs_common.causes import cause_of
 from fs_common.ending import LEAVE_S, Ending, take_signals
+from fs_common.parameter_files import given_in, missed
 from fs_common.quiet_stderr import quiet_stderr
 
 RCLError = rclpy_implementation.RCLError
@@ -50,6 +51,9 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     ) as error:
         rclpy.try_shutdown()
         return _cannot_start(error)
+    for file in given_in(sys.argv if args is None else args):
+        if text := missed(file, node.get_fully_qualified_name()):
+            node.get_logger().warning(text)
     try:
         _spin(node, ending, leave_s)
         return int(bool(getattr(node, "failure", "")))
@@ -76,10 +80,11 @@ def _abandon(node: Node) -> None:
 
 
 def _require_domain(number: int) -> None:
-    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way; rcl takes -1 for "not set".
-    if not 0 <= number <= HIGHEST_DOMAIN or "-" in os.environ.get("ROS_DOMAIN_ID", ""):
-        shown = os.environ.get("ROS_DOMAIN_ID", number)
-        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {shown}, expected 0 to {HIGHEST_DOMAIN}")
+    # Fast DDS ends the process where a port is beyond 65535, with what it says on the way; rcl takes -1 for "not set"
+    # and 1e3 for 1.
+    text = os.environ.get("ROS_DOMAIN_ID") or str(number)
+    if not (text.isascii() and text.isdigit() and number <= HIGHEST_DOMAIN):
+        raise RuntimeUnavailable(f"ROS_DOMAIN_ID is {one_line(text)}, expected 0 to {HIGHEST_DOMAIN}")
 
 
 def _cannot_start(error: object) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from launch_values import other_values
 
+from frankensplit.fast_dds import PROFILE_VARIABLES
+from fs_common.launch_environment import driver_advice
 from fs_common.node_launch import NodeLaunch
 from fs_demo.launch_table import CAMERA
 from fs_edge_node.launch_table import EDGE
@@ -89,6 +91,22 @@ def test_arguments_read_as_documentation(node: NodeLaunch) -> None:
 
 def test_its_dds_profile_is_there(node: NodeLaunch) -> None:
     assert (ROOT / "config" / node.dds_profile).is_file()
+
+
+def test_a_node_may_be_started_again(node: NodeLaunch) -> None:
+    (respawn,) = (one for one in node.arguments() if one.name == "respawn")
+    assert (respawn.default, respawn.choices) == ("false", ("true", "false"))
+    source = (ROOT / "fs_common" / "launching.py").read_text(encoding="utf-8")
+    assert 'respawn=values["respawn"] == "true"' in source
+
+
+def test_the_launch_output_says_what_a_camera_driver_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    (advice,) = driver_advice()
+    assert all(f"{name}={ROOT / 'config' / 'fastdds.xml'}" in advice for name in PROFILE_VARIABLES)
+    monkeypatch.setenv(PROFILE_VARIABLES[0], "/etc/dds.xml")
+    assert driver_advice() == []
 
 
 def test_every_argument_reaches_the_node(node: NodeLaunch) -> None:

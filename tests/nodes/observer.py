@@ -123,6 +123,15 @@ class Health:
         values = {pair.key: pair.value for pair in self.status.values} if self.status else {}
         return int(values.get(key, -1))
 
+    def worked_off(self) -> None:
+        """Wait until every frame that came is in another counter too: nothing of it will be published any more."""
+        self.settled()
+        ends = ("published", "dropped", "skipped", "rejected", "failed", "unheard")
+        self._observer.until(
+            lambda: self.count("received") == sum(self.count(name) for name in ends),
+            "frames to be worked off",
+        )
+
     def settled(self, again: Callable[[], object] | None = None) -> None:
         """Wait for a report that was made after this call."""
         seen = len(self._arrays)

@@ -17,6 +17,7 @@ from frankensplit.errors import ParameterError
 from frankensplit.import_order import python_module
 from fs_common.declare import declare, narrow
 from fs_common.node_launch import NodeLaunch
+from fs_common.parameter_files import given_in, missed
 from fs_common.parameters import Spec, specs, to_plain, to_yaml
 from fs_demo.launch_table import CAMERA
 from fs_edge_node.launch_table import EDGE
@@ -179,6 +180,37 @@ def test_a_parameter_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     for missing in (str(tmp_path / "no.yaml"), str(tmp_path)):
         with pytest.raises(ParameterError, match=r"params_file is .* not a file"):
             EDGE.command({"params_file": missing})
+
+
+@pytest.mark.parametrize(
+    ("key", "node", "hit"),
+    [
+        ("/**", "/edge", True),
+        ("/**", "/r/one/edge", True),
+        ("edge", "/edge", True),
+        ("edge", "/robot1/edge", False),
+        ("/robot1/edge", "/robot1/edge", True),
+        ("/*/edge", "/robot1/edge", True),
+        ("/*/edge", "/r/one/edge", False),
+        ("/**/edge", "/edge", True),
+        ("/**/edge", "/r/one/edge", True),
+        ("server", "/edge", False),
+    ],
+)
+def test_a_parameter_file_for_another_node_is_told(tmp_path: Path, key: str, node: str, hit: bool) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{key}:\n  ros__parameters:\n    level: 1\n", encoding="utf-8")
+    text = missed(str(file), node)
+    assert text is None if hit else text is not None and key in text and f"none for {node}" in text
+    assert given_in(["edge", "--ros-args", "--params-file", str(file), "-r", "a:=b"]) == [str(file)]
+
+
+def test_namespaces_of_a_parameter_file_may_be_nested_or_empty(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("robot1:\n  edge:\n    ros__parameters: {level: 1}\n", encoding="utf-8")
+    assert missed(str(file), "/robot1/edge") is None and missed(str(file), "/edge")
+    file.write_text("")
+    assert missed(str(file), "/edge") is None
 
 
 @pytest.mark.parametrize("empty", ["[]", "['']"])

@@ -35,7 +35,13 @@ EDGE_VALUES = {
     "latent_reliability": "reliable",
     "latent_depth": 4,
     "transport": "compressed",
+    "idle_level": "warn",
     "converter": "builtin",
+    "level": 0,
+    "target_kbps": 40.0,
+    "max_fps": 5.0,
+    "precision": "fp32",
+    "engines": "elsewhere",
     "runtime": "onnxruntime",
     "threads": 2,
 }

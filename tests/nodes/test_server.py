@@ -164,7 +164,7 @@ def test_bad_packets_are_refused_and_do_no_harm(
     health = Health(observer, "server: one/latent")
     masks = observer.record(Image, "/one/segmentation/mask")
     robot = observer.publisher(CompressedLatent, "/one/latent")
-    health.settled()
+    health.worked_off()
     masks.clear()  # of the test before
     before = health.count("rejected")
     bad = send(robot, data=forge())

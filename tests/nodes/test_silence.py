@@ -13,6 +13,8 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from node_process import NodeProcess
 from observer import SENSOR, Health, Observer
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -21,6 +23,7 @@ from frankensplit.fast_dds import PROFILE_VARIABLES, export_line, other_users
 from fs_common.cadence import Cadence
 from fs_common.complaints import Standing
 from fs_common.images import image_message
+from fs_common.publishers import Source
 from fs_common.qos import keep_last
 from fs_edge_node.launch_table import EDGE
 from fs_msgs.msg import CompressedLatent
@@ -58,7 +61,7 @@ def test_what_keeps_images_away_is_logged_once_and_so_is_its_end(
     node.destroy_publisher(elsewhere)
 
     other = node.create_publisher(CompressedImage, "/quiet/image", SENSOR)
-    words = "/quiet/image is published as sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image"
+    words = "/quiet/image is published as sensor_msgs/msg/CompressedImage by /observer, expected sensor_msgs/msg/Image"
     observer.until(lambda: f"{words}: transport:=compressed" in log(), "the type")
     node.destroy_publisher(other)
 
@@ -70,7 +73,7 @@ def test_what_keeps_images_away_is_logged_once_and_so_is_its_end(
     observer.record(CompressedLatent, "/quiet/latent", SENSOR)
     camera = observer.publisher(Image, "/quiet/image", RELIABLE)
     observer.until(lambda: "nothing has arrived for" in log(), "silence of a subscribed node in the log")
-    assert "on /quiet/image, published by /observer" in log()
+    assert "on /quiet/image, 1 publisher (/observer)" in log()
     observer.until(lambda: "image: no longer silent" in log(), "its end", lambda: camera.publish(image()))
     health.settled(lambda: camera.publish(image()))
     assert log().count("nothing has arrived for") == log().count(words) == 1
@@ -198,6 +201,20 @@ def test_a_state_is_said_once_and_its_end_too() -> None:
     ):
         standing.see(text)
     assert said == ["nothing for 1.0 s", "over", "another", "other"]
+
+
+def test_the_log_says_that_users_share_no_memory(
+    ros_context: Context, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node("reader", context=ros_context)
+    source = Source(node, "/apart/image", Image, "image", "auto", 1)
+    camera = observer.node.create_publisher(Image, "/apart/image", SENSOR)
+    observer.until(source.publishers, "the camera")
+    monkeypatch.setattr("fs_common.publishers.other_users", lambda: ["driver"])
+    assert "1 publisher (/observer); Fast DDS nodes of other users (driver) run here" in source.unheard()
+    assert export_line("fastdds-udp.xml") in source.unheard()
+    observer.node.destroy_publisher(camera)
+    node.destroy_node()
 
 
 def test_users_that_share_no_memory_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
