@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from frankensplit.needs import brought_by, missing
 from fs_common.ending import end_now
@@ -26,6 +27,6 @@ def imports_for(part: str) -> Iterator[None]:
         _cannot_start(f"{err}; `frankensplit doctor --for {part}` tells more")
 
 
-def _cannot_start(why: str) -> None:
+def _cannot_start(why: str) -> NoReturn:
     print(f"cannot start: {why}", file=sys.stderr)
     end_now(2)

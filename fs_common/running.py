@@ -67,6 +67,12 @@ def _make(kind: type[Node], ending: Ending) -> Node:
     ending.wake_by(lambda: _abandon(node))
     try:
         node.__init__()  # type: ignore[misc]
+    except BaseException:
+        with suppress(Exception):
+            Node.destroy_node(
+                node
+            )  # else a context, from Kilted on, asks this half-made one to end by its own code
+        raise
     finally:
         ending.wake_by()  # does not return when the node is being abandoned, and raises what it likes
     return node

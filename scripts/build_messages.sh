@@ -13,8 +13,9 @@ build() {
 }
 
 if [ "$2" = wheels ]; then
-    . "$venv/bin/activate"
-    unset ROS_DISTRO AMENT_CURRENT_PREFIX || true
+    # Not by bin/activate: that of some Pythons reads variables that this shell need not have.
+    export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    unset PYTHONHOME ROS_DISTRO AMENT_CURRENT_PREFIX || true
     export AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv" CMAKE_GENERATOR=Ninja
     build --base-paths fs_msgs interfaces/vision_msgs --merge-install --install-base "$venv"
 else

@@ -283,6 +283,12 @@ def test_a_new_runtime_is_one_file(more_runtimes, model):
     assert open_runtime("auto", model, RuntimeOptions(3))(frame()).item(0) == 3
 
 
+def test_a_package_that_is_missing_is_named_with_what_brings_it(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(RuntimeUnavailable, match=r"not installed .*: pip install onnxruntime$"):
+        open_runtime("onnxruntime", model)
+
+
 def test_a_runtime_whose_package_is_missing_is_named(more_runtimes, model):
     more_runtimes("one_absent", "import frankensplit_no_such_package")
     with pytest.raises(RuntimeUnavailable, match=r"'one-absent' does not load.*frankensplit_no_such_package"):

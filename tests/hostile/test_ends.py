@@ -337,3 +337,29 @@ def test_a_folder_for_logs_that_cannot_be_written_is_one_line_and_status_2() -> 
     )
     assert node.returncode == 2
     assert "cannot start: " in node.stderr and "Traceback" not in node.stderr
+
+
+HALF = """
+from frankensplit.errors import BundleError
+from rclpy.node import Node
+from fs_common.running import run_node
+
+made = []
+class Half(Node):
+    def __init__(self):
+        super().__init__("half")
+        made.append(self)
+        raise BundleError("no such bundle")
+
+    def destroy_node(self):
+        raise AttributeError("not made yet")
+
+print(run_node(Half, []), len(list(made[0].publishers)))
+"""
+
+
+@needs_ros
+def test_a_half_made_node_is_not_asked_to_end_itself() -> None:
+    """From Kilted on, a context ends the nodes that it knows when it shuts down: it must know this one no more."""
+    status, said = ended(python("-c", HALF))
+    assert (status, said) == (0, "cannot start: no such bundle\n2 0\n")

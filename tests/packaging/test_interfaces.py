@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +87,15 @@ def test_stand_in_vision_msgs_have_the_official_hashes(repository: Path) -> None
         types.update(get_types_from_msg(file.read_text(), f"vision_msgs/msg/{file.stem}"))
     store.register(types)
     assert {name: store.hash_rihs01(name) for name in types} == VISION_HASHES
+
+
+def test_messages_are_built_by_a_plain_shell(repository: Path, tmp_path: Path) -> None:
+    """One that refuses variables that are not set, of which the environments of some Pythons read one."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "activate").write_text('test "$OSTYPE"\n')
+    (tmp_path / "bin" / "colcon").write_text('#!/bin/sh\necho "$VIRTUAL_ENV" "$@"\n')
+    (tmp_path / "bin" / "colcon").chmod(0o755)
+    command = ["sh", repository / "scripts" / "build_messages.sh", tmp_path, "wheels"]
+    said = subprocess.run(command, env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith(f"{tmp_path} ") and f"--install-base {tmp_path}" in said.stdout

@@ -211,4 +211,7 @@ def _open(name: str, model_path: Path, options: RuntimeOptions) -> Runtime:
     try:
         return runtime_module(name).Runtime(model_path, options)
     except ImportError as err:
-        raise RuntimeUnavailable(f"runtime {name!r} needs a package that is not installed: {err}") from err
+        brings = f"pip install {err.name or name}"
+        raise RuntimeUnavailable(
+            f"runtime {name!r} needs a package that is not installed ({err}): {brings}"
+        ) from err
