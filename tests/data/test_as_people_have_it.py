@@ -218,6 +218,11 @@ def test_a_reader_of_a_killed_recorders_files_changes_none(tmp_path: Path):
     assert open_frames(str(file), tmp_path).digest == digest
 
 
+def test_a_bag_gives_its_cameras_own_messages(tmp_path: Path):
+    (frame, *_) = open_source(str(bag_file(tmp_path / "bag")))
+    assert frame.image.encoding == "bgr8" and frame.image.data.nbytes == 48 * 64 * 3
+
+
 # -- pictures and films that are turned
 
 
