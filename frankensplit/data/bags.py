@@ -199,7 +199,7 @@ class _CutFile(io.BufferedReader):
         chunk = _begun_chunk(file, end)
         tail = chunk[: _records_end(io.BytesIO(chunk), 0, len(chunk))]
         self.rest = size - end - len(tail)
-        super().__init__(_Joined(file, end, tail + MCAP_END))  # type: ignore[arg-type]
+        super().__init__(_Joined(file, end, tail + MCAP_END))
 
 
 class _Joined(io.RawIOBase):
