@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import json
 import math
 import threading
@@ -103,7 +104,7 @@ class CameraNode(Node):
 
     def _publish(self, frame: SourceFrame) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=FRAME_ID)
-        self._image.publish(image_message(header, frame.rgb, "rgb8"))
+        self._image.publish(_message(header, frame))
         if self._truth is not None and frame.mask is not None:
             self._truth.publish(image_message(header, frame.mask, "mono8"))
         self.published += 1
@@ -111,8 +112,23 @@ class CameraNode(Node):
     def _write_report(self) -> None:
         if self._chosen.report:
             skipped = [asdict(one) for one in self._source.skipped]
-            report = {"frames": self.published, "rate_hz": self._rate_hz, "skipped": skipped}
+            report = {
+                "frames": self.published,
+                "rate_hz": self._rate_hz,
+                "skipped": skipped,
+                "notes": self._source.notes,
+            }
             write_file(Path(self._chosen.report), json.dumps(report) + "\n")
+
+
+def _message(header: Header, frame: SourceFrame) -> Image:
+    """Return a frame as its camera sent it, so that its bytes count; a picture of a file as rgb8."""
+    if frame.image is None:
+        return image_message(header, frame.rgb, "rgb8")
+    one = frame.image
+    sizes = {"height": int(one.height), "width": int(one.width), "step": int(one.step)}
+    data = array.array("B", one.data.tobytes())
+    return Image(header=header, encoding=one.encoding, is_bigendian=int(one.is_bigendian), data=data, **sizes)
 
 
 def _open(chosen: CameraParameters) -> Source:

@@ -34,11 +34,17 @@ class DemoFrame:
 
     stamp_ns: int
     rgb: NDArray[np.uint8] | None = None
+    image_bytes: int | None = None  # of the camera's own message
     truth: NDArray[np.uint8] | None = None
     packet_bytes: int | None = None
     cost: Cost | None = None
     heads: tuple[str, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
+
+    def raw_bytes(self) -> int:
+        """Return the bytes of the pixels as the camera sent them; where that is not known, of RGB."""
+        assert self.rgb is not None
+        return self.image_bytes or self.rgb.nbytes
 
     def predicted(self) -> bool:
         """Tell whether the report and the result of every head that ran are there."""

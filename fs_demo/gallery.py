@@ -15,7 +15,7 @@ from frankensplit.inference.overlay import draw_overlay
 from frankensplit.results import BoxesResult, Result
 from frankensplit.writing import write_file
 from fs_demo.frames import DemoFrame
-from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, legend_of, side_by_side
+from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, fitted, legend_of, side_by_side
 from fs_demo.table import number
 from fs_demo.tally import TOTAL, Tally
 from fs_demo.video import OverlayVideo
@@ -31,6 +31,7 @@ class Gallery:
         self._folder, self._labels = folder, labels
         self._chosen = Chosen(SHEET_ROWS)
         self._video = OverlayVideo(folder / VIDEO_FILE)
+        self._size: tuple[int, int] | None = None  # of the first picture: those of others are fitted into it
 
     def __enter__(self) -> Gallery:
         """Begin."""
@@ -46,7 +47,9 @@ class Gallery:
             return
         results = {name: _above(result, thresholds.get(name, 0.0)) for name, result in frame.results.items()}
         overlay = draw_overlay(frame.rgb, results, self._labels)
-        self._video.add(side_by_side(frame.rgb, overlay, caption(frame)), frame.stamp_ns)
+        self._size = self._size or frame.rgb.shape[:2]
+        shown = (fitted(one, self._size) for one in (frame.rgb, overlay))
+        self._video.add(side_by_side(*shown, caption(frame)), frame.stamp_ns)
         row = None
         if self._chosen.wants_next():
             truth = (draw_overlay(frame.rgb, truths, self._labels),) if truths else ()
@@ -71,7 +74,7 @@ def caption(frame: DemoFrame) -> str:
     """Say what one frame cost."""
     assert frame.cost is not None and frame.rgb is not None
     size = frame.cost.packet_bytes
-    ratio = frame.rgb.nbytes / size
+    ratio = frame.raw_bytes() / size
     sizes = f"{size} bytes ({ratio:.0f} times less than raw)"
     return f"frame {frame.cost.sequence}   {sizes}   {number(frame.cost.latency_ms, 0)} ms"
 

@@ -86,7 +86,8 @@ class MonitorNode(Node):
 
     def _on_image(self, message: Image) -> None:
         with self._lock:
-            self._frame(message.header).rgb = builtin_to_rgb(message)
+            frame = self._frame(message.header)
+            frame.rgb, frame.image_bytes = builtin_to_rgb(message), len(message.data)
 
     def _on_truth(self, message: Image) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from frankensplit.bundle import find_bundle
-from frankensplit.data.sources import open_source
+from frankensplit.data.sources import is_camera, open_source
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.places import share_folders
 from frankensplit.writing import Kind, check_folder, kept_folder
@@ -56,7 +56,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     if options.record is not None:
         check_folder(options.record)
     find_bundle(options.bundle)
-    if not options.source.isdecimal():  # a camera may be opened once only
+    if not is_camera(options.source):  # which may be opened once only
         open_source(options.source, topic=options.topic or None)
     profile = fast_dds_profile()
     print("starting edge, server, monitor and camera ...", file=sys.stderr)
@@ -120,7 +120,7 @@ def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[
     frames = summary["frames"]
     counted = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
     summary["frames"] = counted | {"not_encoded": counted["camera"] - counted["encoded"]}
-    summary["skipped"] = camera["skipped"]
+    summary["skipped"], summary["notes"] = camera["skipped"], camera["notes"]
     summary["published_by_server"] = {
         head: one["pid_modulo"] is None or one["pid_modulo"] == pids["server"] % 65536
         for head, one in summary["publishers"].items()

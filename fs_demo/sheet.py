@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,15 +47,18 @@ def contact_sheet(
 ) -> Pixels:
     """Lay out rows of pictures below headings, with a title above and the colours of the classes below.
 
-    Pictures are scaled to the width of the first; a row with fewer pictures than headings is padded.
+    Pictures are fitted into the size of the first; a row with fewer pictures than headings is padded. Long lines are
+    wrapped.
     """
     height, width = rows[0].pictures[0].shape[:2]
     columns = len(headings)
     total = columns * width + (columns + 1) * GAP
-    parts = [_text(title, 20, total, INK), *(_text(one, CAPITAL_PX, total, FAINT) for one in subtitles)]
+    parts = [*_wrapped(title, 20, total, INK)]
+    for one in subtitles:
+        parts += _wrapped(one, CAPITAL_PX, total, FAINT)
     parts.append(_headings(headings, width, total))
     for row in rows:
-        parts += [_pictures(row.pictures, (height, width), total), _text(row.caption, 11, total, FAINT)]
+        parts += [_pictures(row.pictures, (height, width), total), *_wrapped(row.caption, 11, total, FAINT)]
     return np.vstack([*parts, _legend(legend, total), _blank(GAP, total)])
 
 
@@ -102,6 +106,36 @@ def _text(text: str, capital_px: int, width: int, colour: Colour) -> Pixels:
     return band
 
 
+def fitted(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return a picture scaled into a height and width, with margins where its shape is another."""
+    height, width = size
+    if picture.shape[:2] == size:
+        return picture
+    share = min(height / picture.shape[0], width / picture.shape[1])
+    rows, columns = (max(1, round(side * share)) for side in picture.shape[:2])
+    how = cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR
+    canvas, top, left = _blank(height, width), (height - rows) // 2, (width - columns) // 2
+    canvas[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=how)
+    return canvas
+
+
+def _wrapped(text: str, capital_px: int, width: int, colour: Colour) -> list[Pixels]:
+    """Return a band for each line of a text; a word that is too long, such as a path, is cut."""
+    lines = [""]
+    for word in re.findall(r"\S+\s*", text):
+        if lines[-1] and not _fits(lines[-1] + word.rstrip(), capital_px, width):
+            lines.append("")
+        for letter in word:
+            if lines[-1] and not _fits(lines[-1] + letter, capital_px, width) and letter != " ":
+                lines.append("")
+            lines[-1] += letter
+    return [_text(line.rstrip(), capital_px, width, colour) for line in lines]
+
+
+def _fits(text: str, capital_px: int, width: int) -> bool:
+    return letters(text, capital_px).shape[1] + 2 * GAP <= width
+
+
 def _headings(headings: Sequence[str], width: int, total: int) -> Pixels:
     band = _blank(2 * CAPITAL_PX + 4, total)
     for column, heading in enumerate(headings):
@@ -114,8 +148,7 @@ def _pictures(pictures: Sequence[Pixels], size: tuple[int, int], total: int) -> 
     band = _blank(height, total)
     for column, picture in enumerate(pictures):
         left = GAP + column * (width + GAP)
-        fits = picture.shape[:2] == size
-        band[:, left : left + width] = picture if fits else cv2.resize(picture, (width, height))
+        band[:, left : left + width] = fitted(picture, size)
     return band
 
 

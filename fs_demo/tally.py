@@ -69,7 +69,7 @@ class Tally:
         self._stamps_ns.append(frame.stamp_ns)
         self._sizes["packet"].append(frame.cost.packet_bytes)
         if frame.rgb is not None:
-            self._measure(frame.rgb)
+            self._measure(frame.rgb, frame.raw_bytes())
         for stage, value in _with_rest(frame.cost).items():
             self._stages_ms.setdefault(stage, []).append(value)
         if frame.truth is not None:
@@ -82,16 +82,17 @@ class Tally:
         """Return what perfect heads would give for a class mask."""
         return {name: accuracy.truth(mask) for name, accuracy in self.accuracies.items()}
 
-    def _measure(self, rgb: NDArray[np.uint8]) -> None:
-        self._sizes["raw"].append(rgb.nbytes)
+    def _measure(self, rgb: NDArray[np.uint8], raw_bytes: int) -> None:
+        self._sizes["raw"].append(raw_bytes)
         if (len(self._sizes["raw"]) - 1) % MEASURE_EVERY == 0:
-            bgr = np.ascontiguousarray(rgb[:, :, ::-1])
-            self._sizes["png"].append(len(cv2.imencode(".png", bgr)[1]))
+            grey = raw_bytes < rgb.nbytes and (rgb == rgb[:, :, :1]).all()
+            pixels = np.ascontiguousarray(rgb[:, :, 0] if grey else rgb[:, :, ::-1])
+            self._sizes["png"].append(len(cv2.imencode(".png", pixels)[1]))
             options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            self._sizes["jpeg_q90"].append(len(cv2.imencode(".jpg", bgr, options)[1]))
+            self._sizes["jpeg_q90"].append(len(cv2.imencode(".jpg", pixels, options)[1]))
 
     def sizes(self) -> dict[str, float]:
-        """Return mean bytes a frame: packet, raw pixels, PNG, JPEG; NaN where nothing was measured."""
+        """Return mean bytes a frame: packet, pixels as the camera sent them, PNG, JPEG; NaN where none was measured."""
         return {name: float(np.mean(values)) if values else math.nan for name, values in self._sizes.items()}
 
     def latency_ms(self) -> dict[str, dict[str, float]]:

@@ -13,6 +13,7 @@ from frankensplit.errors import RuntimeUnavailable
 from frankensplit.needs import brought_by, missing
 
 DEFAULT_SECONDS = 20.0
+MOST_NAMED = 10  # frames that could not be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the demo and say what came out; 1 when nothing was predicted or not by the server."""
     _require_packages()
+    from frankensplit.data.sources import is_camera
     from fs_demo.session import Options, run_demo
 
-    endless = args.source.partition(":")[0] == "street" or args.source.isdecimal()
+    endless = args.source.partition(":")[0] == "street" or is_camera(args.source)
     seconds = args.seconds or (DEFAULT_SECONDS if endless and not args.frames else 0.0)
     options = Options(
         source=args.source,
@@ -88,6 +90,10 @@ def report(summary: dict[str, Any], out: Path, record: Path | None) -> str:
         f"not encoded {frames['not_encoded']} (the edge was busy with another), lost {frames['lost']}, "
         f"dropped by the server {frames['dropped']}, rejected {frames['rejected']}, unreadable {frames['skipped']}",
     ]
+    lines += [f"note: {note}" for note in summary.get("notes", ())]
+    skipped = summary.get("skipped", ())
+    lines += [f"unreadable {one['name']}: {one['cause']}" for one in skipped[:MOST_NAMED]]
+    lines += [f"unreadable are {len(skipped) - MOST_NAMED} more"] * (len(skipped) > MOST_NAMED)
     if frames["predicted"]:
         ratios = [f"{sizes[name] / sizes['packet']:.1f} times less than {name}" for name in _known(sizes)]
         lines.append(f"{sizes['packet']:.0f} bytes a frame: {', '.join(ratios)}")

@@ -68,7 +68,8 @@ def open_reader(path: Path) -> Any:
     except Exception as err:
         if path.is_dir():
             _require_good(path)
-        raise DataError(f"cannot open rosbag {path}: {_words(err)}; {_advice(path)}") from err
+        what = "it was not recorded by ROS 2" if "Profile is not" in str(err) else _advice(path)
+        raise DataError(f"cannot open rosbag {path}: {_words(err)}; {what}") from err
     storages = getattr(reader, "storages", [reader])
     try:
         _require_few_open(path, [chunk for one in storages for chunk in getattr(one, "chunks", [])])
@@ -125,6 +126,8 @@ def _advice(path: Path) -> str:
     """Return the command that makes a bag readable again."""
     if path.is_dir():
         return f"if {BAG_INDEX} does not fit the files, `ros2 bag reindex {path}` writes it again"
+    if not path.stat().st_size:
+        return "nothing was written to it: record again"
     if path.suffix.lower() == ".mcap":
         return f"`mcap recover {path} -o recovered.mcap` saves what is whole"
     return (
@@ -199,7 +202,7 @@ class _CutFile(io.BufferedReader):
         chunk = _begun_chunk(file, end)
         tail = chunk[: _records_end(io.BytesIO(chunk), 0, len(chunk))]
         self.rest = size - end - len(tail)
-        super().__init__(_Joined(file, end, tail + MCAP_END))  # type: ignore[arg-type]
+        super().__init__(_Joined(file, end, tail + MCAP_END))
 
 
 class _Joined(io.RawIOBase):

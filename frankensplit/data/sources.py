@@ -45,7 +45,8 @@ STREET_FRAMES = 200
 class SourceFrame:
     """One frame: uint8 RGB ``(H, W, 3)``, time, name, and the truth as its source stores it.
 
-    The mask is uint8 ``(H, W)``, the label an index, boxes are in the picture's pixels.
+    The mask is uint8 ``(H, W)``, the label an index, boxes are in the picture's pixels. ``image`` is the camera's own
+    ``sensor_msgs/Image`` where the source has one.
     """
 
     rgb: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class SourceFrame:
     name: str
     label: int | None = None
     boxes: Boxes | None = None
+    image: Any = None
 
 
 @dataclass(frozen=True)
@@ -725,7 +727,8 @@ class BagSource(Source):
                 except Exception as err:
                     yield Skipped(name, str(err) or type(err).__name__)
                     continue
-                yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name)
+                image = None if hasattr(message, "format") else message
+                yield SourceFrame(rgb, None, _stamp_ns(message) or recorded_ns, name, image=image)
 
     def count(self, stop: int | None = None) -> int:
         """Count the messages, without reading what is in them."""

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 _ONE = threading.Lock()  # standard error is the process's: what is heard must be of one decoder
+# A process that is forked while another thread listens would keep the ear, and the lock, for ever.
+os.register_at_fork(before=_ONE.acquire, after_in_parent=_ONE.release, after_in_child=_ONE.release)
 _MOST = 1 << 16  # bytes that are heard
 
 

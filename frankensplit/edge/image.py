@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +226,8 @@ def imdecode(file: bytes, flags: int) -> NDArray[Any] | None:
         ImageError: a JPEG is damaged inside or cut off, so that a part of its pixels is made up.
     """
     jpeg = file[:2] == JPEG
-    with heard(_DAMAGE) if jpeg else nullcontext([]) as damage:
+    listening: AbstractContextManager[list[bytes]] = heard(_DAMAGE) if jpeg else nullcontext([])
+    with listening as damage:
         try:
             pixels = cv2.imdecode(np.frombuffer(file + JPEG_END if jpeg else file, np.uint8), flags)
         except cv2.error:

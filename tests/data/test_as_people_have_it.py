@@ -161,10 +161,16 @@ def test_bags_that_are_read(tmp_path: Path, make: Callable[[Path], Path], number
     assert source.count() == len(found) + len(source.skipped)
 
 
-def foreign_file(magic: bytes, name: str) -> Callable[[Path], Path]:
+# A header of profile x, then a footer.
+MCAP_OF_OTHERS = (
+    b"\x89MCAP0\r\n\x01\x09" + bytes(7) + b"\1\0\0\0x" + bytes(4) + b"\2\x14" + bytes(27) + b"\x89MCAP0\r\n"
+)
+
+
+def foreign_file(magic: bytes, name: str, more: int = 100) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         folder.mkdir()
-        (folder / name).write_bytes(magic + bytes(100))
+        (folder / name).write_bytes(magic + bytes(more))
         return folder / name
 
     return make
@@ -197,6 +203,9 @@ REFUSED = [
     ("a zip that is called a bag", foreign_file(b"PK\x03\x04", "x.db3"), "a zip archive"),
     ("a folder of archives", lambda f: foreign_file(b"PK\x03\x04", "x.zip")(f).parent, "no pictures, but .* a zip"),
     ("a database without its -wal", without_wal, "killed, copy live.db3-wal as well"),
+    ("an mcap that is empty", foreign_file(b"", "x.mcap", 0), "record again"),
+    ("a database that is empty", foreign_file(b"", "x.db3", 0), "record again"),
+    ("an mcap of others", foreign_file(MCAP_OF_OTHERS, "x.mcap", 0), "not recorded by ROS 2"),
     ("an index that does not fit", short_index, "`ros2 bag reindex "),
     ("a database that is damaged", damaged_inside, r"bag\.db3 \.recover"),
     ("an index that is missing", lambda f: capitals(f).parent, r"give one of these files, or .*reindex"),
@@ -216,6 +225,11 @@ def test_a_reader_of_a_killed_recorders_files_changes_none(tmp_path: Path):
     list(open_source(str(file)))
     assert {path: path.read_bytes() for path in file.parent.iterdir()} == before
     assert open_frames(str(file), tmp_path).digest == digest
+
+
+def test_a_bag_gives_its_cameras_own_messages(tmp_path: Path):
+    (frame, *_) = open_source(str(bag_file(tmp_path / "bag")))
+    assert frame.image.encoding == "bgr8" and frame.image.data.nbytes == 48 * 64 * 3
 
 
 # -- pictures and films that are turned
@@ -544,6 +558,18 @@ def test_bytes_left_over_in_a_jpeg_cost_no_frame(capfd: pytest.CaptureFixture[st
         )
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_a_fork_waits_until_nobody_listens():
+    from frankensplit.edge.heard import heard
+
+    with heard(re.compile(b"x")):
+        pass
+    if (child := os.fork()) == 0:
+        with heard(re.compile(b"x")) as lines:
+            os.write(2, b"x\n")
+        os._exit(0 if lines == [b"x\n"] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_what_others_write_to_standard_error_goes_on(capfd: pytest.CaptureFixture[str]):

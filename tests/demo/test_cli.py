@@ -48,6 +48,13 @@ def test_the_summary_says_which_process_predicted():
     assert "NOT the server's process" in report(foreign, Path("out"), None)
 
 
+def test_the_summary_names_what_was_left_out():
+    skipped = [{"name": f"p{number}.jpg", "cause": "is damaged"} for number in range(12)]
+    text = report(SUMMARY | {"skipped": skipped, "notes": ["files that are not read: 2"]}, Path("out"), None)
+    assert "unreadable p0.jpg: is damaged" in text and "p10.jpg" not in text and "are 2 more" in text
+    assert "note: files that are not read: 2" in text
+
+
 @pytest.mark.parametrize(
     "wrong", [["--frames", "0"], ["--seconds", "-1"], ["--fps", "nan"], ["--device", "tpu"]]
 )

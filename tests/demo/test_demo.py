@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make setup`, or source a ROS installation")
 pytest.importorskip("fs_msgs.msg", reason="fs_msgs is not built: run `make setup` or colcon build")
@@ -146,6 +147,30 @@ def test_the_recording_holds_everything(run: Run, bundle_path: Path) -> None:
     masks = {stamp(one): one.data.reshape(360, 480) for one in messages["/segmentation/mask"]}
     right = [float((mask == truths[key].data.reshape(360, 480)).mean()) for key, mask in masks.items()]
     assert np.mean(right) > 0.7
+
+
+def test_the_index_of_the_recording_is_one_that_players_take(run: Run) -> None:
+    index = yaml.safe_load((run.bag / "metadata.yaml").read_text(encoding="utf-8"))[
+        "rosbag2_bagfile_information"
+    ]
+    topics = {
+        one["topic_metadata"]["name"]: one["topic_metadata"] for one in index["topics_with_message_count"]
+    }
+    offered = {name: yaml.safe_load(one["offered_qos_profiles"])[0] for name, one in topics.items()}
+    reliable, best_effort, latched, volatile = 1, 2, 1, 2  # as rmw numbers them
+    wanted = {
+        "/image": (best_effort, volatile),
+        "/latent": (best_effort, volatile),
+        "/segmentation/mask": (reliable, volatile),
+        "/segmentation/label_info": (reliable, latched),
+    }
+    found = {name: (offered[name]["reliability"], offered[name]["durability"]) for name in wanted}
+    assert found == wanted
+    assert all(
+        one["history"] == 1 and one["depth"] >= 1 and one["liveliness"] == 1 for one in offered.values()
+    )
+    assert topics["/latent"]["type"] == "fs_msgs/msg/CompressedLatent"
+    assert all(one["type_description_hash"].startswith("RIHS01_") for one in topics.values())
 
 
 def test_the_recording_can_be_the_source(run: Run) -> None:

@@ -9,7 +9,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from fs_demo.sheet import GAP, Chosen, Row, contact_sheet, legend_of, side_by_side
+from fs_demo.frames import Cost, DemoFrame
+from fs_demo.gallery import Gallery, caption
+from fs_demo.sheet import GAP, Chosen, Row, contact_sheet, fitted, legend_of, side_by_side
 from fs_demo.video import OverlayVideo
 
 
@@ -81,3 +83,48 @@ def test_a_video_without_pictures_is_no_file(tmp_path: Path):
     with OverlayVideo(tmp_path / "v.mp4"):
         pass
     assert not (tmp_path / "v.mp4").exists()
+
+
+def demo_frame(index: int, height: int, width: int) -> DemoFrame:
+    frame = DemoFrame(index * 100_000_000, rgb=flat(200, height, width))
+    frame.cost = Cost(index, 100, {}, 20.0, 0, 0, 0)
+    return frame
+
+
+def test_pictures_of_every_size_are_in_the_video(tmp_path: Path):
+    sizes = [(60, 80), (80, 60), (30, 40), (200, 90)]
+    with Gallery(tmp_path, {}) as gallery:
+        for index, size in enumerate(sizes):
+            gallery.add(demo_frame(index, *size), {}, {})
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        frames = [one.to_ndarray(format="rgb24")[:60, :80] for one in container.decode(video=0)]
+    assert len(frames) == len(sizes)
+    bright = [(frame > 150).all(axis=2) for frame in frames]
+    assert bright[0].mean() > 0.97 and bright[2].mean() > 0.97  # of the same shape: the whole of it
+    assert 0.5 < bright[1].mean() < 0.62 and 0.3 < bright[3].mean() < 0.38  # with margins
+    assert bright[1][:, 30:50].mean() > 0.95 and not bright[1][:, :8].any()
+
+
+def test_a_sheet_does_not_stretch():
+    tall = fitted(flat(80, 80, 60), (60, 80))
+    assert tall.shape == (60, 80, 3) and (tall == 80).all(axis=2).sum() == 60 * 45
+    assert (tall[:, :17] != 80).all() and (tall[:, -17:] != 80).all()
+    rows = [Row((flat(50),), "a"), Row((flat(80, 80, 60),), "b")]
+    assert (contact_sheet("t", [], ("camera",), rows, {}) == 80).all(axis=2).sum() == 60 * 45
+
+
+def test_a_long_title_is_wrapped():
+    rows = [Row((flat(50),), "a")]
+    one, long, path = (
+        contact_sheet(title, [], ("camera",), rows, {})
+        for title in ("t", "a title of words " * 3, "/a/path" * 9)
+    )
+    assert long.shape[0] >= one.shape[0] + 3 * 50 and path.shape[0] >= one.shape[0] + 3 * 50
+    assert (long[:, -4:] < 100).all() and (path[:, -4:] < 100).all()  # nothing is cut off at the edge
+
+
+def test_the_cameras_own_bytes_are_counted():
+    frame = demo_frame(0, 60, 80)
+    assert frame.raw_bytes() == 3 * 60 * 80 and "144 times less" in caption(frame)
+    frame.image_bytes = 60 * 80  # mono8
+    assert "48 times less" in caption(frame)

@@ -65,6 +65,15 @@ def test_sizes_are_those_of_the_files():
     assert sizes["jpeg_q90"] == len(cv2.imencode(".jpg", first, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
 
 
+def test_sizes_of_a_grey_camera_are_those_of_its_message():
+    counted = tally()
+    grey = frame(0)
+    grey.rgb, grey.image_bytes = np.repeat(np.arange(1600, dtype=np.uint8).reshape(40, 40, 1), 3, 2), 1600
+    counted.add(grey)
+    assert counted.sizes()["raw"] == 1600
+    assert counted.sizes()["png"] == len(cv2.imencode(".png", np.ascontiguousarray(grey.rgb[..., 0]))[1])
+
+
 def test_stages_and_the_rest_add_up_to_the_whole():
     counted = tally()
     for index in range(1, 4):

@@ -260,7 +260,7 @@ def test_whole_images_arrive_at_30_hz(start, observer: Observer, tiny_codec: Pat
 
 
 def test_compressed_images(start, observer: Observer, tiny_codec: Path) -> None:
-    start(EDGE, bundle=str(tiny_codec), namespace="jpeg", transport="compressed").wait_ready()
+    edge = start(EDGE, bundle=str(tiny_codec), namespace="jpeg", transport="compressed").wait_ready()
     health = Health(observer, "jpeg/edge: image")
     latents = observer.record(CompressedLatent, "/jpeg/latent", SENSOR)
     camera = observer.publisher(CompressedImage, "/jpeg/image/compressed")
@@ -270,8 +270,20 @@ def test_compressed_images(start, observer: Observer, tiny_codec: Path) -> None:
     expected = FrameEncoder(Codec.open(tiny_codec)).encode(decode_compressed(data, image.format))
     assert latents[0].header == image.header
     assert bytes(latents[0].data) == expected.data
-    image.data = byte_array(data[: len(data) // 2])
-    observer.until(lambda: health.count("rejected") > 0, "a rejection", lambda: camera.publish(image))
+    image.data = byte_array(data[:-2])  # whole, but for the end marker
+    latents.clear()
+    observer.until(lambda: latents, "a latent of the whole picture", lambda: camera.publish(image))
+    assert bytes(latents[0].data) == expected.data and health.count("rejected") <= 0
+    middle = len(data) * 3 // 4
+    for bad in (data[: len(data) // 2], data[:700] + data[middle:]):
+        before = max(0, health.count("rejected"))
+        image.data = byte_array(bad)
+        observer.until(
+            lambda before=before: health.count("rejected") > before,
+            "a rejection",
+            lambda: camera.publish(image),
+        )
+    assert "damaged inside or cut off: Corrupt JPEG data" in edge.log
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
