@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--topic", default="", help="image topic of a rosbag that has several")
     parser.add_argument(
-        "--bundle", default="street", help="folder or name of a bundle (default: %(default)s)"
+        "--bundle",
+        help="folder or name of a bundle (default: street on the synthetic street, everyday on all else)",
     )
     parser.add_argument("--frames", type=positive_int, default=0, help="stop after this many frames")
     parser.add_argument(
@@ -60,11 +61,12 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.data.sources import is_camera
     from fs_demo.session import Options, run_demo
 
-    endless = args.source.partition(":")[0] == "street" or is_camera(args.source)
+    drawn = args.source.partition(":")[0] == "street"
+    endless = drawn or is_camera(args.source)
     seconds = args.seconds or (DEFAULT_SECONDS if endless and not args.frames else 0.0)
     options = Options(
         source=args.source,
-        bundle=args.bundle,
+        bundle=args.bundle or ("street" if drawn else "everyday"),
         out=args.out,
         topic=args.topic,
         rate_hz=args.fps,
