@@ -37,7 +37,7 @@ PARTS = ("edge", "server", "train")
 NEEDS: Mapping[str, Mapping[str, Source]] = {
     "edge": {**_ROS, **_PYTHON},  # and one runtime of several
     "server": _SERVER,
-    "demo": {**_SERVER, **_pip("av", "rosbags")},
+    "demo": {**_SERVER, **_pip("av", "rosbags", "torchmetrics")},
     "train": {
         **_PYTHON,
         **_NETWORKS,

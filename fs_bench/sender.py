@@ -31,7 +31,7 @@ from fs_common.declare import declare
 from fs_common.ending import end_now
 from fs_common.images import byte_array, image_message
 from fs_common.qos import keep_last
-from fs_common.running import run_node
+from fs_common.running import end_node, run_node
 from fs_common.times import stamp_ns
 from fs_msgs.msg import CompressedLatent
 
@@ -145,7 +145,7 @@ class SenderNode(Node):
             if self.context.ok():
                 raise
         finally:
-            self.context.try_shutdown()
+            end_node(self)
 
     def _warm_up(self, number: int) -> int:
         """Send the first frame until the round's start is known; return it."""

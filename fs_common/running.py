@@ -62,6 +62,16 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
         rclpy.try_shutdown()
 
 
+def end_node(node: Node) -> None:
+    """Let ``run_node`` end as at a signal; for a thread of a node whose work is done.
+
+    It does not shut the context down: from Kilted on that destroys the node, which waits for the thread.
+    """
+    take_signals().asked.set()
+    with suppress(Exception):  # where the node ends already, there is nothing to wake
+        node.create_guard_condition(lambda: None).trigger()
+
+
 def _make(kind: type[Node], ending: Ending) -> Node:
     node = kind.__new__(kind)  # known before it is whole: to load a model takes a signal's patience
     ending.wake_by(lambda: _abandon(node))

@@ -22,7 +22,7 @@ from fs_common.declare import declare
 from fs_common.ending import end_now
 from fs_common.images import image_message
 from fs_common.qos import keep_last
-from fs_common.running import run_node
+from fs_common.running import end_node, run_node
 from fs_demo.parameters import CameraParameters
 
 FRAME_ID = "camera"
@@ -74,7 +74,7 @@ class CameraNode(Node):
                 raise
         finally:
             self._closing.wait(LINGER_S)
-            self.context.try_shutdown()
+            end_node(self)
 
     def _wait_for_subscribers(self) -> None:
         """Wait for the subscribers that were announced, of the truth as of the image."""

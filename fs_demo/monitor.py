@@ -24,7 +24,7 @@ from fs_common.declare import declare
 from fs_common.ending import end_now
 from fs_common.images import builtin_to_rgb
 from fs_common.qos import keep_last, latched
-from fs_common.running import RESULTS_S, run_node
+from fs_common.running import RESULTS_S, end_node, run_node
 from fs_common.times import stamp_ns
 from fs_demo.evidence import Publisher, publisher_of
 from fs_demo.frames import Cost, DemoFrame, FrameBook
@@ -130,7 +130,7 @@ class MonitorNode(Node):
         except (OSError, FrankensplitError) as error:  # such as a full disk
             self.failure = f"cannot write to {self._out}: {error}"
             self.get_logger().error(self.failure)
-            self.context.try_shutdown()
+            end_node(self)
 
     def _watch(self) -> None:
         with Display() as display, Gallery(self._out, self._bundle.labels) as gallery:
