@@ -7,6 +7,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,8 @@ def test_the_launch_output_says_what_a_camera_driver_needs(monkeypatch: pytest.M
     for name in PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (advice,) = driver_advice()
-    assert all(f"{name}={ROOT / 'config' / 'fastdds.xml'}" in advice for name in PROFILE_VARIABLES)
+    for name in PROFILE_VARIABLES:  # the profile of the repository, or of an installation that is tested
+        assert (path := re.search(rf"{name}=(\S+/config/fastdds\.xml)", advice)) and Path(path[1]).is_file()
     monkeypatch.setenv(PROFILE_VARIABLES[0], "/etc/dds.xml")
     assert driver_advice() == []
 
