@@ -112,7 +112,7 @@ def test_only_bundles_that_are_listened_to_run(server: NodeProcess, observer: Ob
     assert "are for /one/ (bundle street), /one/rolled_50/ (bundle rolled-50)" in health.status.message
     facts = {pair.key: pair.value for pair in health.status.values}
     assert facts["results"] == "/one/, /one/rolled_50/"
-    assert server.log.count("somebody listens below /one/elsewhere/") == 1
+    assert "somebody listens below /one/elsewhere/" in server.log
 
 
 def test_a_codec_that_no_bundle_has_is_named(
