@@ -153,7 +153,7 @@ def _verbs(bundle, out):
 
 @pytest.mark.parametrize("number", range(7))
 def test_every_verb_refuses_in_one_line(bundle, tmp_path, capsys, monkeypatch, number):
-    monkeypatch.setattr("frankensplit.cli.demo._require_ros", lambda: None)
+    monkeypatch.setattr("frankensplit.cli.demo._require_packages", lambda: None)
     out = tmp_path / "home"
     _a_thesis(out, bundle)
     verb, arguments = list(_verbs(bundle, out))[number]
