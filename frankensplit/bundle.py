@@ -331,6 +331,11 @@ class Bundle:
         """How to build blueprint, backbone and heads: names and arguments."""
         return dict(self.manifest["server"])
 
+    @property
+    def files_in_use(self) -> dict[str, str]:
+        """SHA-256 of each file that results depend on: all but the card."""
+        return {name: sha for name, sha in self.manifest["files"].items() if name != "card.md"}
+
     def weights(self, part: str) -> Path:
         """Return the safetensors file of ``blueprint``, ``backbone`` or ``heads``."""
         return self.path / "server" / f"{part}.safetensors"

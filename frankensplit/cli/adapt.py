@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "got worse (a larger error of the features, or a head that agrees less by more than the choice of frames "
         "explains, 95 %) nothing is written and the exit code is 1. An interrupted adaptation goes on when called "
         "again. With --encoder, encoder and tables are trained too: a codec for this camera alone, with another codec "
-        "id, so that robot and server change over together. About 30 minutes on two cores."
+        "id, so that robot and server change over together."
     )
     parser.add_argument("bundle", help="folder or installed name of the bundle; it stays as it is")
     parser.add_argument(
@@ -135,7 +135,7 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or Path(f"{bundle.name}-adapted")
     check_out(bundle, out)
     site = Site(Spec(args.data, args.topic, args.every, args.frames), args.data_root)
-    adapted = (_own_codec if args.encoder else _adapted)(args, bundle, site, out.name)
+    adapted = _own_codec(args, bundle, site, out.name) if args.encoder else _adapted(args, bundle, site)
     worse = adapted.worse
     written = not worse or args.keep_anyway
     if written:
@@ -158,7 +158,7 @@ def _require_fitting(args: argparse.Namespace) -> None:
             raise FrankensplitError(f"--{option} is about a new codec: give --encoder too")
 
 
-def _adapted(args: argparse.Namespace, bundle: Bundle, site: Site, name: str) -> Adapted:
+def _adapted(args: argparse.Namespace, bundle: Bundle, site: Site) -> Adapted:
     from frankensplit.training.adapt import Settings, adapt
     from frankensplit.training.where import Where
 

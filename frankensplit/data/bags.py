@@ -92,7 +92,7 @@ def read_messages(reader: Any, path: Path, connections: Sequence[Any]) -> Iterat
             yield connection, recorded_ns, zstd.decompress(data) if data[:4] == ZSTD_MAGIC else data
     except DataError as err:
         raise DataError(f"rosbag {path}: {err}") from err
-    except Exception as err:  # as above
+    except Exception as err:  # rosbags and what it is made of share no base class
         raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path)}") from err
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,41 +46,45 @@ def agreement(
     encoder: FrameEncoder,
     channel_weights: NDArray[np.float32],
     frames: Iterable[LabelledFrame],
-    level: int = 0,
-) -> Agreement:
-    """Measure by real packets; what the unmodified backbone predicts is taken as the truth.
+    levels: Sequence[int] = (0,),
+) -> list[Agreement]:
+    """Measure quality levels by real packets; what the unmodified backbone predicts is taken as the truth.
 
     Args:
         predictor: the bundle's networks.
         encoder: of the same codec.
         channel_weights: float32 ``(C,)``, what a squared error in each shallow channel counts.
         frames: the frames; their own truth is not used.
-        level: of quality.
+        levels: which are measured; the unmodified backbone sees each frame once for all of them.
+
+    Returns:
+        One for each level.
 
     Raises:
         DataError: there is no frame.
     """
     labels = predictor.bundle.labels
     metrics = {name: metric_for(head.kind, labels[name]) for name, head in predictor.heads.items()}
-    statistics: dict[str, list[Statistics]] = {name: [] for name in metrics}
-    errors, sizes = [], []
+    statistics: list[dict[str, list[Statistics]]] = [{name: [] for name in metrics} for _ in levels]
+    errors: list[list[float]] = [[] for _ in levels]
+    sizes: list[list[int]] = [[] for _ in levels]
     for frame in frames:
-        data = encoder.encode(frame.rgb, level).data
         geometry = predictor.codec.geometry(*frame.rgb.shape[:2])
         wanted = predictor.shallow(geometry.prepare(frame.rgb))
-        found = predictor.restore(predictor.codec.unpack(data)[0])
-        sizes.append(len(data))
-        errors.append(float((((found - wanted) ** 2).mean((1, 2)) * channel_weights).mean()))
-        truth = predictor.predict_shallow(wanted, geometry).results
-        for name, result in predictor.predict_shallow(found, geometry).results.items():
-            one = as_truth(truth[name], predictor.heads[name].threshold)
-            statistics[name].append(metrics[name].frame(result, one))
-    if not sizes:
+        truth = {
+            name: as_truth(result, predictor.heads[name].threshold)
+            for name, result in predictor.predict_shallow(wanted, geometry).results.items()
+        }
+        for place, level in enumerate(levels):
+            data = encoder.encode(frame.rgb, level).data
+            found = predictor.restore(predictor.codec.unpack(data)[0])
+            sizes[place].append(len(data))
+            errors[place].append(float((((found - wanted) ** 2).mean((1, 2)) * channel_weights).mean()))
+            for name, result in predictor.predict_shallow(found, geometry).results.items():
+                statistics[place][name].append(metrics[name].frame(result, truth[name]))
+    if not sizes[0]:
         raise DataError("no frame to measure on can be used: give frames that can be read")
-    return Agreement(
-        frames=len(sizes),
-        distortion=float(np.mean(errors)),
-        bytes_per_frame=float(np.mean(sizes)),
-        metrics=metrics,
-        statistics=statistics,
-    )
+    return [
+        Agreement(len(size), float(np.mean(error)), float(np.mean(size)), metrics, statistic)
+        for size, error, statistic in zip(sizes, errors, statistics, strict=True)
+    ]

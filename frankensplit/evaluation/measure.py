@@ -263,7 +263,7 @@ def parts_folder(setup: Setup, cache: Path) -> Path:
     bundle = setup.open_bundle()
     digest = hashlib.sha256()
     for text in (
-        *(sha for name, sha in sorted(bundle.manifest["files"].items()) if name != "card.md"),
+        *(sha for _, sha in sorted(bundle.files_in_use.items())),
         setup.open_frames(bundle).digest,
         repr((setup.limit, setup.device, setup.precision, sorted(setup.weights.items()), setup.agreement)),
         *(_version(library) for library in LIBRARIES),

@@ -24,7 +24,6 @@ from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.training.batches import Batches
 from frankensplit.training.checkpoint import held, load_weights
-from frankensplit.training.codec_run import STATISTICS_BATCHES
 from frankensplit.training.codec_tasks import TrainBlueprint
 from frankensplit.training.cost import COST
 from frankensplit.training.derive import as_stored, derive_bundle
@@ -32,8 +31,7 @@ from frankensplit.training.engine import fit
 from frankensplit.training.finished import read_json
 from frankensplit.training.objectives import HeadDistillation
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.site import Site, site_batches
-from frankensplit.training.tasks import channel_variance
+from frankensplit.training.site import Site, channel_weights, site_batches
 from frankensplit.training.teacher import teacher_of_bundle
 from frankensplit.training.where import Where
 from frankensplit.writing import check_replaceable
@@ -174,7 +172,7 @@ def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapt
     weights = objective.channel_weights.flatten().numpy()
     predictor, encoder = Predictor(bundle, where.device), FrameEncoder(bundle.codec)
 
-    before = agreement(predictor, encoder, weights, site.held_out())
+    (before,) = agreement(predictor, encoder, weights, site.held_out())
     task = _task(bundle, objective, width)
     recipe = _recipe(bundle, site, settings.seed, width, schedule)
     run = where.runs / f"adapt-{bundle.name}-{hashlib.sha256(canonical_json(recipe)).hexdigest()[:12]}"
@@ -184,6 +182,7 @@ def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapt
     state = as_stored(load_weights(run, "blueprint.")[0])
     task.blueprint.load_state_dict(state)  # judged as it is stored
     predictor.blueprint = place(freeze(task.blueprint), where.device)
+    (after,) = agreement(predictor, encoder, weights, site.held_out())
     return Adapted(
         bundle=bundle,
         site=site,
@@ -194,7 +193,7 @@ def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapt
         trained_on=len(pool),
         trained_parameters=trained,
         before=before,
-        after=agreement(predictor, encoder, weights, site.held_out()),
+        after=after,
     )
 
 
@@ -222,10 +221,9 @@ def _schedule(settings: Settings, width: int | None) -> Schedule:
 
 def _recipe(bundle: Bundle, site: Site, seed: int, width: int | None, schedule: Schedule) -> dict[str, Any]:
     """Return all that the result depends on."""
-    files = {name: sha for name, sha in bundle.manifest["files"].items() if name != "card.md"}
     return {
         "task": "adapt",
-        "files": files,
+        "files": bundle.files_in_use,
         "site": site.digest,
         "adapter": width,
         "seed": seed,
@@ -236,8 +234,7 @@ def _recipe(bundle: Bundle, site: Site, seed: int, width: int | None, schedule: 
 def _objective(bundle: Bundle, batches: Batches, device: str) -> HeadDistillation:
     """Return the distance to the unmodified backbone's features, each channel over its variance at the site."""
     teacher = teacher_of_bundle(bundle).task
-    some = [batches[step] for step in range(min(STATISTICS_BATCHES, len(batches)))]
-    weights = 1 / channel_variance(teacher.backbone, some)
+    weights = channel_weights(teacher.backbone, batches)
     freeze(place(teacher, device))
     return HeadDistillation(teacher, weights)
 

@@ -34,7 +34,7 @@ from frankensplit.models.placement import place
 from frankensplit.progress import track
 from frankensplit.training.batches import Batches
 from frankensplit.training.checkpoint import CHECKPOINT, held, load_weights
-from frankensplit.training.codec_run import DENSITIES, STATISTICS_BATCHES, begin_with_densities
+from frankensplit.training.codec_run import DENSITIES, begin_with_densities
 from frankensplit.training.codec_tasks import TrainCodec
 from frankensplit.training.cost import COST
 from frankensplit.training.derive import derive_bundle, write_weights
@@ -45,8 +45,7 @@ from frankensplit.training.objectives import StageDistillation
 from frankensplit.training.pools import Pool
 from frankensplit.training.recipe import Rate, Schedule
 from frankensplit.training.sample import spread
-from frankensplit.training.site import Site, site_batches
-from frankensplit.training.tasks import channel_variance
+from frankensplit.training.site import Site, channel_weights, site_batches
 from frankensplit.training.teacher import teacher_of_bundle
 from frankensplit.training.where import Where
 from frankensplit.writing import new_folder
@@ -189,7 +188,7 @@ def own_codec(
     pool = site.pool(bundle.codec)
     batches = site_batches(pool, settings.seed, settings.batch, settings.steps, CROP)
     task, schedule = _task(bundle, settings), _schedule(settings)
-    weights = _channel_weights(task, batches)
+    weights = channel_weights(task.objective.teacher.backbone, batches).numpy()
     recipe = _recipe(bundle, site, settings, schedule)
     run = where.runs / f"own-{bundle.name}-{hashlib.sha256(canonical_json(recipe)).hexdigest()[:12]}"
     with held(run):
@@ -242,23 +241,13 @@ def _schedule(settings: Settings) -> Schedule:
 
 def _recipe(bundle: Bundle, site: Site, settings: Settings, schedule: Schedule) -> dict[str, Any]:
     """Return all that the result depends on."""
-    files = {name: sha for name, sha in bundle.manifest["files"].items() if name != "card.md"}
     return {
         "task": "own codec",
-        "files": files,
+        "files": bundle.files_in_use,
         "site": site.digest,
         **settings._asdict(),
         "schedule": schedule.model_dump(mode="json"),
     }
-
-
-def _channel_weights(task: TrainCodec, batches: Batches) -> NDArray[np.float32]:
-    """Return 1 over the variance of each shallow channel at the site."""
-    some = [batches[step] for step in range(min(STATISTICS_BATCHES, len(batches)))]
-    with torch.no_grad():
-        variance = channel_variance(task.objective.teacher.backbone, some)
-    weights: NDArray[np.float32] = (1 / variance).numpy()
-    return weights
 
 
 def _fit_densities(task: TrainCodec, batches: Batches) -> None:
@@ -300,10 +289,9 @@ def _measured(
 ) -> list[Row]:
     """Measure each level of a bundle."""
     predictor, encoder = Predictor(bundle, device), FrameEncoder(bundle.codec)
-    levels = track(range(len(bundle.codec.levels)), f"{data} {codec}", len(bundle.codec.levels))
-    return [
-        Row(data, codec, level, agreement(predictor, encoder, weights, frames, level)) for level in levels
-    ]
+    levels, seen = range(len(bundle.codec.levels)), track(frames, f"{data} {codec}", len(frames))
+    found = agreement(predictor, encoder, weights, seen, levels)
+    return [Row(data, codec, level, one) for level, one in zip(levels, found, strict=True)]
 
 
 def _note(site: Site, settings: Settings, frames: int) -> str:

@@ -10,12 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from frankensplit.bundle import Codec
 from frankensplit.data.frames import Frames, LabelledFrame, open_frames
 from frankensplit.errors import DataError
+from frankensplit.models.backbone import Backbone
 from frankensplit.training.batches import Batches
+from frankensplit.training.codec_run import STATISTICS_BATCHES
 from frankensplit.training.pools import Pool, Shot
 from frankensplit.training.recipe import Crops
+from frankensplit.training.tasks import channel_variance
 
 HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
 LARGEST_CROP = (256, 320)  # height, width
@@ -84,6 +90,13 @@ class Site:
                 f"{self.spec.data} has {count} frames that are taken and can be read, expected at least {HELD_OUT}, "
                 f"of which one is kept apart: record more, or lower --every ({self.spec.every}) or raise --frames"
             )
+
+
+@torch.no_grad()
+def channel_weights(backbone: Backbone, batches: Batches) -> Tensor:
+    """Return what a squared error in each shallow channel counts, 1 over its variance at the site: float32 ``(C,)``."""
+    some = [batches[step] for step in range(min(STATISTICS_BATCHES, len(batches)))]
+    return 1 / channel_variance(backbone, some)
 
 
 def site_batches(

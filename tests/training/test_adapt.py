@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_bundle import write_small
 
-from frankensplit.bundle import Bundle, codec_id, write_manifest
+from frankensplit.bundle import Bundle, write_manifest
 from frankensplit.cli import main
 from frankensplit.data.street import Street
 from frankensplit.edge.encoder import FrameEncoder
@@ -34,11 +34,8 @@ SHORT = ["--steps", "30", "--batch", "2"]
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory, bundle_path):
     """The repository's bundle for small frames, with noise on the weights of its blueprint."""
-    folder = tmp_path_factory.mktemp("bundles") / "damaged"
-    shutil.copytree(bundle_path, folder)
-    codec = json.loads((folder / "codec" / "codec.json").read_text())
-    codec |= {"nominal_height": SIZE[0], "nominal_width": SIZE[1]}
-    (folder / "codec" / "codec.json").write_text(json.dumps(codec))
+    bundle = write_small(bundle_path, tmp_path_factory.mktemp("bundles") / "damaged", SIZE)
+    folder = bundle.path
     path = folder / "server" / "blueprint.safetensors"
     torch.manual_seed(0)
     weights = load_file(path)
@@ -46,8 +43,7 @@ def damaged(tmp_path_factory, bundle_path):
         if value.dim() > 1:
             value += 0.2 * value.float().std() * torch.randn(value.shape)
     save_file(weights, path)
-    server = Bundle.open(bundle_path).server
-    write_manifest(folder, {"name": "damaged", "codec_id": codec_id(codec).hex(), "server": server})
+    write_manifest(folder, {"name": "damaged", "codec_id": bundle.codec.id_hex, "server": bundle.server})
     return Bundle.open(folder)
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import pytest
+from small_bundle import write_small
 
-from frankensplit.bundle import Bundle, codec_id, write_manifest
+from frankensplit.bundle import Bundle
 from frankensplit.cli import main
 from frankensplit.data.street import Street
 from frankensplit.edge.encoder import FrameEncoder
@@ -29,14 +29,7 @@ PLAN = ["--encoder", "--steps", "4", "--batch", "2"]
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, bundle_path):
     """The repository's bundle for small frames."""
-    folder = tmp_path_factory.mktemp("bundles") / "small"
-    shutil.copytree(bundle_path, folder)
-    codec = json.loads((folder / "codec" / "codec.json").read_text())
-    codec |= {"nominal_height": SIZE[0], "nominal_width": SIZE[1]}
-    (folder / "codec" / "codec.json").write_text(json.dumps(codec))
-    server = Bundle.open(bundle_path).server
-    write_manifest(folder, {"name": "small", "codec_id": codec_id(codec).hex(), "server": server})
-    return Bundle.open(folder)
+    return write_small(bundle_path, tmp_path_factory.mktemp("bundles") / "small", SIZE)
 
 
 @pytest.fixture(scope="module")
