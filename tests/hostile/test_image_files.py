@@ -40,7 +40,7 @@ def png(
 @pytest.fixture
 def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where a decoder is given the file."""
-    monkeypatch.setattr(image, "_imdecode", lambda _: pytest.fail("decoded"))
+    monkeypatch.setattr(image, "imdecode", lambda _: pytest.fail("decoded"))
 
 
 class Counted(bytes):
