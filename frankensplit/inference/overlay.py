@@ -44,13 +44,14 @@ def draw_overlay(rgb: Pixels, results: Mapping[str, Result], labels: Labels) -> 
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ImageError(f"overlay got {rgb.dtype} of shape {rgb.shape}, expected uint8 (height, width, 3)")
     picture: Pixels = rgb.copy()
-    for head, result in sorted(results.items(), key=lambda item: _ORDER.index(type(item[1]))):
+    bottom = picture.shape[0]  # of the next list of classes: that of another head lies above the last one
+    for head, result in sorted(results.items(), key=lambda item: (_ORDER.index(type(item[1])), item[0])):
         if isinstance(result, MaskResult):
             _draw_mask(picture, result, head, labels)
         elif isinstance(result, BoxesResult):
             _draw_boxes(picture, result, head, labels)
         else:
-            _draw_classes(picture, result, head, labels)
+            bottom = _draw_classes(picture, result, head, labels, bottom)
     return picture
 
 
@@ -124,10 +125,11 @@ def _tag(picture: Pixels, ink: NDArray[np.float32], x: int, y: int, colour: Colo
     write(picture, ink, x + margin, y + margin // 2, ink_on(colour))
 
 
-def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Labels) -> None:
+def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Labels, bottom: int) -> int:
     """List the present classes, surest first, each with its colour, on a dark strip as high as they need.
 
-    Of classes that exclude one another, the likeliest are listed with their scores.
+    Of classes that exclude one another, the likeliest are listed with their scores. The strip ends above the row
+    ``bottom``; its first row is returned.
     """
     names = labels[head]["classes"]
     order = [int(i) for i in np.argsort(-result.scores, kind="stable")]
@@ -136,13 +138,13 @@ def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Lab
     else:
         present = {names[i]: names[i] for i in order if result.scores[i] >= result.threshold}
     if not present:
-        return
+        return bottom
     colours = _colours_by_name(labels)
     inks = {text: letters(text, _capital_px(picture)) for text in present}
     line_px = next(iter(inks.values())).shape[0] + 4
     places, lines = _flow([ink.shape[1] + 2 * line_px for ink in inks.values()], picture.shape[1] - line_px)
-    top = max(0, picture.shape[0] - lines * line_px - 4)
-    picture[top:] = np.rint(picture[top:] * (1 - STRIP))
+    top = max(0, bottom - lines * line_px - 4)
+    picture[top:bottom] = np.rint(picture[top:bottom] * (1 - STRIP))
     for (text, ink), (x, line) in zip(inks.items(), places, strict=True):
         left, upper = x + line_px // 2, top + line * line_px + 2
         side = line_px - 8
@@ -154,6 +156,7 @@ def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Lab
             cv2.FILLED,
         )
         write(picture, ink, left + side + 5, upper + 2, (255, 255, 255))
+    return top
 
 
 def _flow(widths: list[int], room: int) -> tuple[list[tuple[int, int]], int]:

@@ -162,3 +162,13 @@ def test_the_likeliest_of_exclusive_classes_are_listed_though_none_is_sure():
     assert not np.array_equal(draw_overlay(picture, {"objects": unsure}, labels), picture)
     independent = {"objects": {"classes": ["cat", "dog", "car"]}}
     assert np.array_equal(draw_overlay(picture, {"objects": unsure}, independent), picture)
+
+
+def test_lists_of_two_heads_lie_above_one_another():
+    labels = {"kinds": {"classes": ["cat"]}, "places": {"classes": ["street"]}}
+    found = {"kinds": ClassesResult(np.array([0.9], np.float32), 0.5)}
+    alone = draw_overlay(grey(), found, labels)
+    height = int((alone != 100).any(axis=(1, 2)).sum())  # of the strip of one list
+    both = draw_overlay(grey(), found | {"places": ClassesResult(np.array([0.9], np.float32), 0.5)}, labels)
+    np.testing.assert_array_equal(both[-height:], alone[-height:])  # the first is not written over
+    assert (both[-2 * height : -height] == 255).any() and (both[: -2 * height] == 100).all()
