@@ -143,7 +143,7 @@ def _draw_classes(picture: Pixels, result: ClassesResult, head: str, labels: Lab
     inks = {text: letters(text, _capital_px(picture)) for text in present}
     line_px = next(iter(inks.values())).shape[0] + 4
     places, lines = _flow([ink.shape[1] + 2 * line_px for ink in inks.values()], picture.shape[1] - line_px)
-    top = max(0, bottom - lines * line_px - 4)
+    top: int = max(0, bottom - lines * line_px - 4)
     picture[top:bottom] = np.rint(picture[top:bottom] * (1 - STRIP))
     for (text, ink), (x, line) in zip(inks.items(), places, strict=True):
         left, upper = x + line_px // 2, top + line * line_px + 2
