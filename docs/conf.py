@@ -27,6 +27,7 @@ apidoc_modules = [
         "module_first": True,
     }
 ]
+napoleon_use_ivar = True  # an attribute may be annotated in the class, too
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_mock_imports = ["tensorrt", "rclpy"]
