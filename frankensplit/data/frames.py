@@ -163,7 +163,7 @@ class Frames:
                 yield frame
         if self._whole and len(self.skipped) >= total:
             bad = [Skipped(name, cause) for name, cause in self.skipped.items()]
-            raise nothing_left(self.name, total, bad)
+            raise nothing_left(self.name, total, bad, self._source.notes)
 
     def never_seen(self) -> list[str]:
         """Return a note of the set's classes that the truth of the last pass never had; none where it has them all."""

@@ -20,13 +20,13 @@ from frankensplit.bundle import MAX_SOURCE_PIXELS
 from frankensplit.data.bags import BAG_FILES, BAG_INDEX, cut_off, journals, open_reader, read_messages
 from frankensplit.data.coco import Picture, find_annotations, read_annotations
 from frankensplit.data.foreign import foreign
-from frankensplit.data.labels import LABELS_FILE, read_labels
+from frankensplit.data.labels import LABELS_FILE, list_names, read_labels
 from frankensplit.data.limits import MAX_CAUSE, MAX_PICTURE_BYTES, read_file
 from frankensplit.data.names import left_out, listed, natural, stem_before
 from frankensplit.data.pictures import MASK_SUFFIX, PICTURE_SUFFIXES, decode_mask, decode_picture, turn_of
 from frankensplit.data.shards import CLASS_SUFFIX, index_shard, list_splits, open_shards
 from frankensplit.data.truth import Boxes, TruthKind
-from frankensplit.data.turn import by_display_matrix
+from frankensplit.data.turn import Turn, by_display_matrix, by_rotation
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import DataError, one_line, shown
 from frankensplit.places import DATA_ROOT, user_path
@@ -37,7 +37,10 @@ DEFAULT_FPS = 15.0
 STREET = "street"
 PICTURES_ARE = f"pictures are files that end with .{', .'.join(PICTURE_SUFFIXES)}"
 MASKS_ARE = f"the mask of NAME.jpg is NAME.{MASK_SUFFIX} beside it, or {MASKS}/NAME.png"
-MEMBERS_ARE = f"members that are read end with .{', .'.join((*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX))}"
+MEMBERS_ARE = (
+    f"members that are read are KEY.{', KEY.'.join((*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX))}, "
+    "where KEY ends at its first dot that is not before a digit"
+)
 STREET_FRAMES = 200
 
 
@@ -97,7 +100,7 @@ class Source(ABC):
             else:
                 yield item
         if len(self.skipped) >= total:
-            raise nothing_left(f"{self.kind} {next(iter(self.files()), '')}", total, self.skipped)
+            raise nothing_left(f"{self.kind} {next(iter(self.files()), '')}", total, self.skipped, self.notes)
 
     @abstractmethod
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[SourceFrame | Skipped]:
@@ -116,10 +119,10 @@ class Source(ABC):
         return ()
 
 
-def nothing_left(what: str, total: int, skipped: Sequence[Skipped]) -> DataError:
+def nothing_left(what: str, total: int, skipped: Sequence[Skipped], notes: Sequence[str]) -> DataError:
     """Return the error of a source none of whose frames can be used."""
     if not skipped:
-        return DataError(f"{what} has no frames")
+        return DataError("; ".join([f"{what} has no frames", *notes]))
     first = skipped[0]
     return DataError(f"none of {total} frames can be used; the first, {first.name}: {first.cause}")
 
@@ -133,8 +136,8 @@ def open_source(
         spec: ``street`` or ``street:SEED`` (synthetic, endless, with truth); ``street:train``, ``val`` or ``demo``
             (single pictures of it); a camera's index; a folder of pictures (truth: ``NAME.mask.png`` beside a
             picture, or ``images/`` and ``masks/NAME.png``); a folder with COCO's annotations, or the ``.json``
-            itself; a folder of class folders; a video; a WebDataset shard ``.tar``; ``SET:SPLIT`` or ``DIR:SPLIT``;
-            a rosbag (folder, ``.db3`` or ``.mcap``).
+            itself; a folder of class folders; a picture; a video; a WebDataset shard ``.tar``; ``SET:SPLIT`` or
+            ``DIR:SPLIT``; a rosbag (folder, ``.db3`` or ``.mcap``).
         fps: rate of sources that have none of their own, in frames a second.
         topic: image topic of a rosbag that has several.
         data_root: where ``SET`` lies, and where a file or folder is looked for that is not here.
@@ -186,7 +189,7 @@ def _open_folder(folder: Path, fps: float, topic: str | None) -> Source:
         return BagSource(folder, topic)
     if annotations := find_annotations(folder):
         return CocoSource(_only(annotations), fps)
-    if (folder / IMAGES).is_dir() or any(map(_is_picture, folder.iterdir())):
+    if _inner(folder, IMAGES).is_dir() or any(map(_is_picture, folder.iterdir())):
         return FolderSource(folder, fps)
     if any(any(_below(path)) for path in listed(folder)):
         return ClassFolders(folder, fps)
@@ -221,7 +224,9 @@ def _open_file(path: Path, fps: float, topic: str | None) -> Source:
         return BagSource(path, topic)
     if path.suffix.lower() == ".json":
         return CocoSource(path, fps)
-    return ShardSource([path], fps) if path.suffix.lower() == ".tar" else VideoSource(path)
+    if path.suffix.lower() == ".tar":
+        return ShardSource([path], fps)
+    return PictureFile(path, fps) if _is_picture(path) else VideoSource(path)
 
 
 def _index_ns(index: int, fps: float) -> int:
@@ -321,7 +326,7 @@ class FolderSource(ListedSource):
 
     def __init__(self, folder: Path, fps: float) -> None:
         self.folder = folder
-        inner, apart = folder / IMAGES, folder / MASKS
+        inner, apart = _inner(folder, IMAGES), _inner(folder, MASKS)
         inner = inner if inner.is_dir() else folder
         files = [path for path in listed(inner) if path.is_file()]
         beside = {stem: path for path in files if (stem := stem_before(path.name, f".{MASK_SUFFIX}"))}
@@ -367,6 +372,31 @@ class FolderSource(ListedSource):
     def files(self) -> Sequence[Path]:
         """Return pictures and masks."""
         return [*self.paths, *filter(None, self.masks)]
+
+
+class PictureFile(ListedSource):
+    """One picture."""
+
+    kind = "picture"
+
+    def __init__(self, path: Path, fps: float) -> None:
+        super().__init__([path.name], fps)
+        self.path = path
+
+    def load(self, index: int) -> SourceFrame:
+        """Read it."""
+        rgb = decode_picture(read_file(self.path, MAX_PICTURE_BYTES), str(self.path))
+        return SourceFrame(rgb, None, _index_ns(index, self.fps), self.path.stem)
+
+    def files(self) -> Sequence[Path]:
+        """Return it."""
+        return [self.path]
+
+
+def _inner(folder: Path, name: str) -> Path:
+    """Return the folder of this name, in capital or small letters, in another; there may be none."""
+    found = (path for path in listed(folder) if path.name.lower() == name and path.is_dir())
+    return next(found, folder / name)
 
 
 def _masks_apart(folder: Path) -> dict[str, Path]:
@@ -434,6 +464,7 @@ class ClassFolders(ListedSource):
         loose = (path for path in everything if path.is_file())
         others = (path for path in inside if not _is_picture(path) and path.name[0] != ".")
         self.notes = [
+            *_sets_not_classes(folder, folders),
             *left_out("folders", empty, "a folder without pictures is not a class"),
             *left_out(
                 "files beside the folders of classes", loose, "a picture is in the folder of its class"
@@ -457,6 +488,15 @@ class ClassFolders(ListedSource):
     def files(self) -> Sequence[Path]:
         """Return the pictures."""
         return [path for path, _ in self.samples]
+
+
+def _sets_not_classes(folder: Path, classes: Sequence[Path]) -> list[str]:
+    """Return a note where the classes look like sets of classes: all have folders of the same names in them."""
+    below = [sorted(path.name for path in listed(one) if any(_below(path))) for one in classes]
+    if len(classes) < 2 or not below[0] or any(one != below[0] for one in below):
+        return []
+    names = list_names([path.name for path in classes])
+    return [f"the classes are {names}, not {list_names(below[0])} in each: for these give {classes[0]}"]
 
 
 class CocoSource(ListedSource):
@@ -592,7 +632,11 @@ class VideoSource(Source):
             # A playlist would name other files and addresses: it may open files here at most.
             container = av.open(str(self.path), options={"protocol_whitelist": "file", **bound})
         except (av.error.FFmpegError, OSError, ValueError) as err:
-            raise DataError(f"cannot open {self.path} as a video: {err}") from err
+            raise DataError(
+                f"cannot open {shown(str(self.path))} ({self.path.stat().st_size} bytes): it is not a whole video "
+                f"({one_line(str(err), MAX_CAUSE)}), nor does it end as a picture, .tar shard, .json of COCO's "
+                f"annotations or rosbag ({', '.join(BAG_FILES)})"
+            ) from err
         for stream in container.streams.video:
             stream.codec_context.options = bound
         return container
@@ -638,7 +682,7 @@ class VideoSource(Source):
 
     def _frame(self, frame: Any, found: int) -> SourceFrame:
         seconds = found / (self.rate_hz or DEFAULT_FPS) if frame.time is None else frame.time
-        rgb = by_display_matrix(frame.side_data.get("DISPLAYMATRIX")).pixels(frame.to_ndarray(format="rgb24"))
+        rgb = _turn_of_frame(frame).pixels(frame.to_ndarray(format="rgb24"))
         return SourceFrame(rgb, None, round(seconds * SECOND_NS), f"{self.path.stem}_{found:06d}")
 
     def count(self, stop: int | None = None) -> int:
@@ -653,6 +697,16 @@ class VideoSource(Source):
     def files(self) -> Sequence[Path]:
         """Return the video."""
         return [self.path]
+
+
+def _turn_of_frame(frame: Any) -> Turn:
+    """Return how players turn a frame."""
+    try:
+        return by_display_matrix(frame.side_data.get("DISPLAYMATRIX"))
+    except (
+        ValueError
+    ):  # PyAV cannot list notes that FFmpeg knows and PyAV does not, such as EXIF in a film of JPEGs
+        return by_rotation(frame.rotation)
 
 
 class CameraSource(Source):
@@ -696,11 +750,11 @@ class BagSource(Source):
         self._total: int | None = None
         with closing(open_reader(self.path)) as reader:
             images = [one for one in reader.connections if one.msgtype in self.TYPES]
-            self.topic = _choose_topic(path, sorted({one.topic for one in images}), topic)
+            self.notes = cut_off(reader)
+            self.topic = _choose_topic(path, sorted({one.topic for one in images}), topic, self.notes)
             count = sum(one.msgcount for one in images if one.topic == self.topic)
             seconds = reader.metadata.duration / SECOND_NS
             self.rate_hz = (count - 1) / seconds if count > 1 and seconds > 0 else None
-            self.notes = cut_off(reader)
 
     def _messages(self, reader: Any) -> Iterator[tuple[Any, int, bytes]]:
         chosen = [one for one in reader.connections if one.topic == self.topic and one.msgtype in self.TYPES]
@@ -746,9 +800,9 @@ class BagSource(Source):
         return sorted(path for path in near if path.is_file() and not path.name.endswith("-shm"))
 
 
-def _choose_topic(bag: Path, images: Sequence[str], topic: str | None) -> str:
+def _choose_topic(bag: Path, images: Sequence[str], topic: str | None, notes: Sequence[str]) -> str:
     if not images:
-        raise DataError(f"rosbag {bag} has no topic of {' or '.join(BagSource.TYPES)}")
+        raise DataError("; ".join([f"rosbag {bag} has no topic of {' or '.join(BagSource.TYPES)}", *notes]))
     if topic is None and len(images) > 1:
         raise DataError(f"rosbag {bag} has several image topics, name one: {_listed(images)}")
     chosen = topic or images[0]
