@@ -24,7 +24,8 @@ from PIL import Image
 
 from frankensplit.data.frames import LabelledFrame, open_frames
 from frankensplit.data.names import natural
-from frankensplit.data.sources import CameraSource, is_camera, open_source
+from frankensplit.data.sources import is_camera, open_source
+from frankensplit.data.sources.camera import CameraSource
 from frankensplit.data.turn import by_display_matrix
 from frankensplit.errors import DataError, ImageError
 

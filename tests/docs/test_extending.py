@@ -50,7 +50,7 @@ def copy_of_package(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["head", "family", "rival", "runtime"])
+@pytest.mark.parametrize("name", ["head", "family", "rival", "runtime", "source"])
 def test_page_works_as_it_stands(name: str, tmp_path: Path) -> None:
     if name in TRAINS and find_spec("compressai") is None:
         pytest.skip("training needs compressai")
