@@ -334,10 +334,10 @@ def parse_stream(text: str) -> Stream:
     if codec in (RAW, OURS):
         return Stream(codec, None if codec == RAW else 0)
     rival = load_rival(codec)
-    if rival.SIGNAL != "image":
-        raise DataError(f"{codec} codes {rival.SIGNAL}, expected a codec of pictures: leave it out")
+    if rival.signal != "image":
+        raise DataError(f"{codec} codes {rival.signal}, expected a codec of pictures: leave it out")
     try:
-        stream = Stream(codec, int(quality) if quality else rival.QUALITIES[len(rival.QUALITIES) // 2])
+        stream = Stream(codec, int(quality) if quality else rival.qualities[len(rival.qualities) // 2])
     except ValueError as err:
         raise DataError(f"stream {text!r}: expected NAME or NAME:QUALITY, such as jpeg:60") from err
     rival.open_coder(stream.quality, Options())

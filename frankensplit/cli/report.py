@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     write_json(
-        {"files": [str(path) for path in written], "missing": results.missing, "claims": report.claims},
+        {"files": [str(path) for path in written], "missing": results.missing},
         args.json,
     )
     return 0
