@@ -121,10 +121,6 @@ def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[
     counted = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
     summary["frames"] = counted | {"not_encoded": counted["camera"] - counted["encoded"]}
     summary["skipped"], summary["notes"] = camera["skipped"], camera["notes"]
-    summary["published_by_server"] = {
-        head: one["pid_modulo"] is None or one["pid_modulo"] == pids["server"] % 65536
-        for head, one in summary["publishers"].items()
-    }
     return summary
 
 
