@@ -21,14 +21,14 @@ from frankensplit.models.heads import head_class
 from frankensplit.writing import check_file, write_file
 from fs_common.declare import declare
 from fs_common.ending import end_now
-from fs_common.images import builtin_to_rgb
+from fs_common.images import builtin_to_rgb, mask_of
 from fs_common.qos import keep_last, latched
 from fs_common.running import RESULTS_S, end_node, run_node
 from fs_common.times import stamp_ns
 from fs_demo.frames import Cost, DemoFrame, FrameBook
 from fs_demo.gallery import SHEET_FILE, VIDEO_FILE, Gallery
 from fs_demo.parameters import MonitorParameters
-from fs_demo.results import mask_of, result_of
+from fs_demo.results import result_of
 from fs_demo.table import Display
 from fs_demo.tally import Tally
 from fs_msgs.msg import CompressedLatent, FrameReport

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from frankensplit.cli.common import add_json, positive_int, write_json
+from frankensplit.arguments import add_json, positive_int, write_json
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.needs import brought_by, missing
 

@@ -11,8 +11,7 @@ import pytest
 
 from frankensplit.cli import main
 from frankensplit.cli.demo import report
-from fs_demo.processes import demo_environment
-from fs_demo.session import fast_dds_profile
+from fs_common.processes import demo_environment, fast_dds_profile
 
 SUMMARY = {
     "source": "street",

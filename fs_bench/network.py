@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, write_json
+from frankensplit.arguments import add_data_root, add_device, add_json, write_json
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, RAW
 from frankensplit.writing import write_file
@@ -246,7 +246,7 @@ def _play_one(
 ) -> str | None:
     """Add the rows of one stream; return why some are missing, None when all are there."""
     from fs_bench.session import play
-    from fs_demo.processes import ProcessError
+    from fs_common.processes import ProcessError
 
     try:
         for outcome in play(link, scene.setup, stream.codec, stream.quality, losses):
