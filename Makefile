@@ -24,10 +24,10 @@ PACKAGE := pyproject.toml setup.py $(wildcard frankensplit/codec/*.c) requiremen
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup messages demo test fuzz bench docs lint mypy format clean
+.PHONY: help setup messages demo test test-fast fuzz bench docs lint mypy format clean
 
 help:             ## show the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 setup: messages $(DONE)/package ## make .venv with everything (3 to 10 min the first time)
 
@@ -38,6 +38,9 @@ demo: setup       ## run camera, edge and server node on the synthetic street
 
 test: setup lint  ## run linters, type checks and all tests
 	$(ENTER) $(BIN)/python -m pytest
+
+test-fast: $(DONE)/package ## run the quick tests, which need no ROS
+	$(BIN)/python -m pytest -m unit
 
 fuzz: setup       ## feed hostile input to all readers for MINUTES=5; the C coder with sanitizers, where the compiler has them
 	PYTHONPATH=tests $(BIN)/python tests/hostile/fuzz.py --minutes $(MINUTES) $(TARGET:%=--target %) $(REPLAY:%=--replay %)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Map images, points, boxes and masks between a camera's pixels and the network's."""
+"""Map images, boxes and masks between a camera's pixels and the network's."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ class Geometry:
     """Fit a source image into the nominal box and pad it right and bottom to a multiple.
 
     Everything follows from these integers alone, in integer arithmetic, so robot and server agree without
-    sending more than the source size. Two conventions for coordinates:
-
-    - *boxes* are edges: pixel ``i`` covers ``[i, i + 1)``, a whole image is ``0, 0, width, height``;
-    - *points* are centres: pixel ``i`` lies at coordinate ``i``.
+    sending more than the source size. Boxes are edges: pixel ``i`` covers ``[i, i + 1)``, and a whole image is
+    ``0, 0, width, height``.
 
     Args:
         source_height, source_width: the image as the camera gave it, 1 to 65535 pixels a side.
@@ -104,28 +102,11 @@ class Geometry:
         source = _rows(boxes, 4) * np.tile(self._network_to_source, 2)
         return np.clip(source, 0, limit).astype(np.float32)
 
-    def boxes_to_network(self, boxes: ArrayLike) -> NDArray[np.float32]:
-        """Map boxes ``(N, 4)``, x0, y0, x1, y1 in source pixels, to float32 network pixels."""
-        return (_rows(boxes, 4) / np.tile(self._network_to_source, 2)).astype(np.float32)
-
-    def points_to_source(self, points: ArrayLike) -> NDArray[np.float32]:
-        """Map points ``(N, 2)``, x, y in network pixels, to float32 source pixels; not clipped."""
-        return ((_rows(points, 2) + 0.5) * self._network_to_source - 0.5).astype(np.float32)
-
-    def points_to_network(self, points: ArrayLike) -> NDArray[np.float32]:
-        """Map points ``(N, 2)``, x, y in source pixels, to float32 network pixels."""
-        return ((_rows(points, 2) + 0.5) / self._network_to_source - 0.5).astype(np.float32)
-
     def mask_to_source(self, mask: NDArray[Any]) -> NDArray[Any]:
         """Map a mask ``(padded_height, padded_width)`` to ``(source_height, source_width)``, nearest value."""
         self._check(mask, (self.padded_height, self.padded_width), "mask")
         inside = mask[: self.scaled_height, : self.scaled_width]
         return _nearest(inside, self.source_height, self.source_width)
-
-    def mask_to_network(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """Map a mask ``(source_height, source_width)`` to ``(padded_height, padded_width)``, nearest value."""
-        self._check(mask, (self.source_height, self.source_width), "mask")
-        return self._pad(_nearest(mask, self.scaled_height, self.scaled_width))
 
     @cached_property
     def _network_to_source(self) -> NDArray[np.float64]:
@@ -146,12 +127,6 @@ class Geometry:
         padded[height:, :width] = inside[-1]
         padded[:, width:] = padded[:, width - 1 : width]
         return padded
-
-    def _pad(self, array: NDArray[Any]) -> NDArray[Any]:
-        bottom, right = self.padded_height - self.scaled_height, self.padded_width - self.scaled_width
-        if bottom == right == 0:
-            return np.ascontiguousarray(array)
-        return cv2.copyMakeBorder(array, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
 
     def _check(self, array: NDArray[Any], expected: tuple[int, ...], what: str) -> None:
         if array.shape != expected:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from fs_bench.launch_table import WATCHER
 from fs_bench.watching import Event, listen, read_events
-from fs_demo.processes import Process, ProcessError, Processes
-from fs_demo.session import fast_dds_profile
+from fs_common.processes import Process, ProcessError, Processes, fast_dds_profile
 from fs_edge_node.launch_table import EDGE
 
 SETTLE_S = 1.5  # until the node knows that nobody listens any more

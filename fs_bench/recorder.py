@@ -13,10 +13,10 @@ from fs_bench.parameters import RecorderParameters
 from fs_bench.records import RecordWriter
 from fs_common.declare import declare
 from fs_common.ending import end_now
+from fs_common.images import mask_of
 from fs_common.qos import keep_last
 from fs_common.running import run_node
 from fs_common.times import stamp_ns
-from fs_demo.results import mask_of
 from fs_server_node.messages import topic_of
 
 DEEP = 20  # the recorder wants every mask

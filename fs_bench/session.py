@@ -19,8 +19,7 @@ from frankensplit.fast_dds import PROFILE_VARIABLES
 from fs_bench.launch_table import RECEIVER, RECORDER, SENDER
 from fs_bench.records import Record, read_records, read_sent, start_round, warm_up_round
 from fs_common.node_launch import NodeLaunch, Values
-from fs_demo.processes import Process, ProcessError, Processes
-from fs_demo.session import fast_dds_profile
+from fs_common.processes import Process, ProcessError, Processes, fast_dds_profile
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER as SERVER_NODE
 

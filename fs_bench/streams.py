@@ -10,4 +10,4 @@ SEQUENCE_DEPTH = 30
 
 def depth_of(rival: Rival) -> int:
     """Return the queue's depth: the newest packet will do, unless a decoder needs all of them."""
-    return SEQUENCE_DEPTH if rival.SEQUENCE else 1
+    return SEQUENCE_DEPTH if rival.sequence else 1

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from frankensplit.edge.image import decode_compressed, message_to_rgb
 from frankensplit.errors import ImageError, RuntimeUnavailable, shown
+from frankensplit.results import MaskResult
 
 AnyImage = Image | CompressedImage
 Converter = Callable[[Image], "NDArray[np.uint8]"]
@@ -77,6 +78,12 @@ def image_message(header: Header, pixels: NDArray[np.uint8], encoding: str) -> I
     message.step = pixels.nbytes // pixels.shape[0]
     message.data = byte_array(pixels)
     return message
+
+
+def mask_of(message: Image) -> MaskResult:
+    """Return the class mask in a mono8 image."""
+    pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    return MaskResult(np.ascontiguousarray(pixels[:, : message.width]))
 
 
 def byte_array(data: bytes | NDArray[np.uint8]) -> array.array[int]:

@@ -7,7 +7,6 @@ import json
 import math
 import threading
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,14 @@ from frankensplit.models.heads import head_class
 from frankensplit.writing import check_file, write_file
 from fs_common.declare import declare
 from fs_common.ending import end_now
-from fs_common.images import builtin_to_rgb
+from fs_common.images import builtin_to_rgb, mask_of
 from fs_common.qos import keep_last, latched
 from fs_common.running import RESULTS_S, end_node, run_node
 from fs_common.times import stamp_ns
-from fs_demo.evidence import Publisher, publisher_of
 from fs_demo.frames import Cost, DemoFrame, FrameBook
 from fs_demo.gallery import SHEET_FILE, VIDEO_FILE, Gallery
 from fs_demo.parameters import MonitorParameters
-from fs_demo.results import mask_of, result_of
+from fs_demo.results import result_of
 from fs_demo.table import Display
 from fs_demo.tally import Tally
 from fs_msgs.msg import CompressedLatent, FrameReport
@@ -54,7 +52,6 @@ class MonitorNode(Node):
         labels = self._bundle.labels
         self._heads = {name: head_class(name, labels[name]).kind for name in self._bundle.server["heads"]}
         self._label_infos: dict[str, LabelInfo] = {}
-        self._senders: dict[str, Publisher] = {}
         self._book, self._lock = FrameBook(), threading.Lock()
         self._tally = Tally(self._bundle)
         self._subscribe()
@@ -114,11 +111,7 @@ class MonitorNode(Node):
                 self._frame(message.header).results[name] = result_of(message, classes, info.threshold)
 
     def _look_around(self) -> None:
-        """Say once that edge and server are there and their labels known; note who publishes."""
-        for name, kind in self._heads.items():
-            found = publisher_of(self, self.resolve_topic_name(topic_of(name, kind)))
-            if found is not None:
-                self._senders[name] = found
+        """Say once that edge and server are there and their labels known."""
         heard = set(self._heads) <= set(self._label_infos) and self.count_publishers("latent") > 0
         if heard and self.count_subscribers("latent") > 1 and not self._said_ready:
             self._said_ready = True
@@ -165,7 +158,6 @@ class MonitorNode(Node):
                 "bytes_per_frame": tally.sizes(),
                 "latency_ms": tally.latency_ms(),
                 "heads": tally.heads(),
-                "publishers": {name: asdict(one) for name, one in self._senders.items()},
                 "files": {"video": VIDEO_FILE, "contact_sheet": SHEET_FILE} if has_sheet else {},
             }
         )

@@ -9,7 +9,8 @@ import numpy as np
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2D, Detection2DArray
 
-from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
+from frankensplit.results import BoxesResult, ClassesResult, Result
+from fs_common.images import mask_of
 
 
 def result_of(
@@ -22,12 +23,6 @@ def result_of(
         return _boxes(message, classes)
     scores = {one.class_id: one.score for one in message.results}
     return ClassesResult(np.array([scores.get(name, 0.0) for name in classes], np.float32), threshold)
-
-
-def mask_of(message: Image) -> MaskResult:
-    """Return the class mask in a mono8 image."""
-    pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    return MaskResult(np.ascontiguousarray(pixels[:, : message.width]))
 
 
 def _boxes(message: Detection2DArray, classes: Sequence[str]) -> BoxesResult:

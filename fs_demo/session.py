@@ -12,11 +12,9 @@ from typing import Any
 
 from frankensplit.bundle import find_bundle
 from frankensplit.data.sources import is_camera, open_source
-from frankensplit.errors import RuntimeUnavailable
-from frankensplit.places import share_folders
 from frankensplit.writing import Kind, check_folder, kept_folder
+from fs_common.processes import ProcessError, Processes, fast_dds_profile
 from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
-from fs_demo.processes import ProcessError, Processes
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER
 
@@ -121,20 +119,4 @@ def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[
     counted = {"camera": camera["frames"], "skipped": len(camera["skipped"]), **frames}
     summary["frames"] = counted | {"not_encoded": counted["camera"] - counted["encoded"]}
     summary["skipped"], summary["notes"] = camera["skipped"], camera["notes"]
-    summary["published_by_server"] = {
-        head: one["pid_modulo"] is None or one["pid_modulo"] == pids["server"] % 65536
-        for head, one in summary["publishers"].items()
-    }
     return summary
-
-
-def fast_dds_profile() -> Path:
-    """Return the profile whose shared memory holds whole images, from the repository or the installation."""
-    places = [folder / "config" / "fastdds.xml" for folder in share_folders()]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        looked = ", ".join(str(place) for place in places)
-        raise RuntimeUnavailable(
-            f"no Fast DDS profile at {looked}: run `colcon build`, or run from the repository"
-        )
-    return found

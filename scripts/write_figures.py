@@ -13,8 +13,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from frankensplit.benchmarks import curve, edge, training  # noqa: E402
+from frankensplit.benchmarks import curve, training  # noqa: E402
 from frankensplit.evaluation import card  # noqa: E402
+from fs_bench import edge  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- figures of (\S+\.json) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 

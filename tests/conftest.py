@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings for every test: a private ROS domain, the transport profile, and where data and bundles lie."""
+"""Settings for every test: a private ROS domain, the transport profile, its kind, where data and bundles lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from kinds_of_tests import is_left_out, kind_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -23,6 +24,17 @@ def _isolate_ros() -> None:
 
 
 _isolate_ros()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files and folders where nothing is of the one kind that ``-m`` asks for."""
+    return is_left_out(collection_path, config.getoption("markexpr")) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its kind."""
+    for item in items:
+        item.add_marker(kind_of(item.path))
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 LAYERS = (  # each imports from itself and from below only
-    "frankensplit.cli.demo",  # starts the processes of fs_demo, does not import rclpy itself
-    "frankensplit.benchmarks.edge",  # likewise those of fs_bench
-    "frankensplit.benchmarks.network",
+    "frankensplit.__main__",
+    "frankensplit.cli",  # the command: calls everything below by name, imports none of it until then
     "fs_bench",
     "fs_demo",
     "fs_server_node",
     "fs_edge_node",
     "fs_common",
-    "frankensplit.__main__",
-    "frankensplit.benchmarks",  # verbs below a verb, called by name
-    "frankensplit.cli",
+    "frankensplit.benchmarks",
     "frankensplit.doctor",
     "frankensplit.training",
     "frankensplit.report",
@@ -33,6 +30,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.models",
     "frankensplit.data",
     "frankensplit.edge",
+    "frankensplit.arguments",
     "frankensplit.bundle",
     "frankensplit.manifest",
     "frankensplit.kinds",
@@ -49,6 +47,7 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.import_order",
     "frankensplit",
 )
+PEERS = (("fs_bench", "fs_demo"), ("fs_edge_node", "fs_server_node"))  # neither knows the other
 PACKAGES = tuple(sorted({layer.partition(".")[0] for layer in LAYERS}))
 TORCH_FREE = (
     "frankensplit.bundle",
@@ -141,6 +140,13 @@ def upward_imports(path: Path) -> Iterator[str]:
 
 def test_imports_point_down() -> None:
     assert [line for path in python_files(*PACKAGES) for line in upward_imports(path)] == []
+
+
+@pytest.mark.parametrize("pair", [*PEERS, *(pair[::-1] for pair in PEERS)])
+def test_peers_do_not_know_each_other(pair: tuple[str, str]) -> None:
+    one, other = pair
+    imports = {name for path in python_files(one) for name in imported(path)}
+    assert not [name for name in imports if name.partition(".")[0] == other]
 
 
 def begins_well(path: Path) -> bool:

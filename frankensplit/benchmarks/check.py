@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median, stdev
 from typing import Any
 
-from frankensplit.cli.common import add_json, positive_int, write_json
+from frankensplit.arguments import add_json, positive_int, write_json
 from frankensplit.errors import DataError
 from frankensplit.import_order import python_module
 from frankensplit.processes import ends_with_us

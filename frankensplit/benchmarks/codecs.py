@@ -240,7 +240,7 @@ def open_subject(
     if name == RAW:
         return PixelRival(bundle, RAW, None, _Raw())
     coder, weights = _open_coder(name, quality, options)
-    signal = load_rival(name).SIGNAL
+    signal = load_rival(name).signal
     if signal == "latent":
         return LatentRival(bundle, name, quality, coder, options.threads)
     if signal == "features":
@@ -253,10 +253,9 @@ def _open_coder(name: str, quality: Quality, options: Options) -> tuple[Coder, s
     try:
         return rival.open_coder(quality, options), None
     except RuntimeUnavailable:
-        open_untrained: Any = getattr(rival, "open_untrained", None)
-        if open_untrained is None:
+        if rival.open_untrained is None:
             raise
-        return open_untrained(quality, options), "untrained"
+        return rival.open_untrained(quality, options), "untrained"
 
 
 def _decoded(subject: Subject, coder: Coder, data: bytes) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
+from frankensplit.arguments import add_data_root, add_device, add_json, positive_int, write_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, add_runs, positive_int, write_json
+from frankensplit.arguments import add_data_root, add_device, add_json, add_runs, positive_int, write_json
 
 if TYPE_CHECKING:
     from frankensplit.data.frames import Frames

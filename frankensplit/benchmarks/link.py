@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frankensplit.arguments import add_json, write_json
 from frankensplit.benchmarks.components import add_measurement, measure
-from frankensplit.cli.common import add_json, write_json
 from frankensplit.errors import DataError
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def representative(codec: str) -> Setting:
     """
     if codec in (OURS, RAW):
         return Setting(codec, 0 if codec == OURS else None)
-    qualities = load_rival(codec).QUALITIES
+    qualities = load_rival(codec).qualities
     return Setting(codec, qualities[len(qualities) // 2])
 
 

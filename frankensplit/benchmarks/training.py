@@ -11,7 +11,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import (
+from frankensplit.arguments import (
+    EVALUATIONS,
+    NOMINAL,
+    WEIGHTS_LICENCE,
     add_data_root,
     add_device,
     add_json,
@@ -20,8 +23,6 @@ from frankensplit.cli.common import (
     positive_int,
     write_json,
 )
-from frankensplit.cli.evaluate import EVALUATIONS
-from frankensplit.cli.export import NOMINAL, WEIGHTS_LICENCE
 from frankensplit.places import CACHE
 
 if TYPE_CHECKING:

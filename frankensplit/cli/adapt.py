@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import (
+from frankensplit.arguments import (
     add_data_root,
     add_device,
     add_json,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``frankensplit bench WHAT``: one module of ``frankensplit.benchmarks`` each, imported only when it is called."""
+"""``frankensplit bench WHAT``: one module each, of ``fs_bench`` where nodes run, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ SUB_VERBS = {
     "edge": "what a frame costs the robot, by encoder and precision, beside picture codecs; the node's memory",
     "check": "re-measure a small set and fail where it became worse than the committed figures",
 }
+
+WITH_NODES = ("edge", "network")
 
 
 class _LazyParser(argparse.ArgumentParser):
@@ -45,4 +47,5 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _load(name: str) -> ModuleType:
-    return importlib.import_module(f"frankensplit.benchmarks.{name}")
+    package = "fs_bench" if name in WITH_NODES else "frankensplit.benchmarks"
+    return importlib.import_module(f"{package}.{name}")

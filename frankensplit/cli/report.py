@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frankensplit.cli.common import add_data_root, add_json, positive_int, write_json
+from frankensplit.arguments import add_data_root, add_json, positive_int, write_json
 
 if TYPE_CHECKING:
     from frankensplit.report.pictures import Pictures
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     write_json(
-        {"files": [str(path) for path in written], "missing": results.missing, "claims": report.claims},
+        {"files": [str(path) for path in written], "missing": results.missing},
         args.json,
     )
     return 0

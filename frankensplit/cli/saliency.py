@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, positive_int, write_json
+from frankensplit.arguments import add_data_root, add_device, add_json, positive_int, write_json
 from frankensplit.places import CACHE, cache_folder
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
-from frankensplit.cli.common import add_data_root, add_device, add_runs, positive_int
+from frankensplit.arguments import add_data_root, add_device, add_runs, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +23,6 @@ class Scene:
     key: str
     rgb: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-
-
-def street_scenes(split: str, frames: int) -> Iterator[Scene]:
-    """Yield frames of the synthetic street; the splits share no seed.
-
-    Raises:
-        DataError: the split is unknown.
-    """
-    for number in range(frames):
-        yield street_scene(split, number)
 
 
 def street_scene(split: str, number: int) -> Scene:

@@ -68,11 +68,11 @@ class RivalChannel:
         size = (geometry.scaled_height, geometry.scaled_width)
         if self._coder is None or size != self._size:
             self._coder, self._size = self.rival.open_coder(self.quality, self.options), size
-        data = self._coder.encode(signal_of(self.rival.SIGNAL, rgb, self.predictor, self.encoder))
+        data = self._coder.encode(signal_of(self.rival.signal, rgb, self.predictor, self.encoder))
         decoded = self._coder.decode(data)
         if decoded is None:
             raise DataError(f"rival {self.name} at quality {self.quality} gave no picture for its own packet")
-        return Arrival(len(data), predict_signal(self.rival.SIGNAL, decoded, geometry, self.predictor))
+        return Arrival(len(data), predict_signal(self.rival.signal, decoded, geometry, self.predictor))
 
 
 def open_channel(
@@ -85,7 +85,7 @@ def open_channel(
 
 
 def signal_of(kind: str, rgb: NDArray[np.uint8], predictor: Predictor, encoder: FrameEncoder) -> NDArray[Any]:
-    """Return what a rival of this ``SIGNAL`` codes for a source frame."""
+    """Return what a rival of this ``signal`` codes for a source frame."""
     if kind == "latent":
         return predictor.codec.unpack(encoder.encode(rgb).data)[0]
     geometry = predictor.codec.geometry(*rgb.shape[:2])
@@ -98,7 +98,7 @@ def signal_of(kind: str, rgb: NDArray[np.uint8], predictor: Predictor, encoder: 
 def predict_signal(
     kind: str, signal: NDArray[Any], geometry: Geometry, predictor: Predictor
 ) -> dict[str, Result]:
-    """Return the predictions from what a rival of this ``SIGNAL`` decoded; ``geometry`` is the source frame's."""
+    """Return the predictions from what a rival of this ``signal`` decoded; ``geometry`` is the source frame's."""
     if kind == "latent":
         return predictor.predict_symbols(signal, geometry).results
     if kind == "features":

@@ -65,7 +65,7 @@ def plan(
     for names, asked in map(parse_rival, rivals):
         for name in names:
             options = Options(weights=weights.get(name))
-            for quality in asked or load_rival(name).QUALITIES:
+            for quality in asked or load_rival(name).qualities:
                 fault = _fault(name, quality, options)
                 if fault:
                     absent.setdefault(name, fault)
@@ -112,7 +112,7 @@ def evaluate(setup: Setup, rivals: Sequence[str], cache: Path, workers: int = 1)
         | _head(name, metric, records)
         for name, metric in metrics.items()
     }
-    streamed = any(one.codec in rival_names() and load_rival(one.codec).SEQUENCE for one in settings)
+    streamed = any(one.codec in rival_names() and load_rival(one.codec).sequence for one in settings)
     notes = [*(frames.rate_notes if streamed else ()), *frames.truth_notes]
     never = {name: metrics[name].never([one.statistics[name] for one in unmodified]) for name in labelled}
     notes += [

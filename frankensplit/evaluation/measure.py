@@ -30,7 +30,7 @@ from frankensplit.evaluation.records import (
     save_records,
     save_results,
 )
-from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_names
+from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_files, rival_names
 from frankensplit.models.heads import head_class, heads_with_truth, truth_classes
 from frankensplit.processes import ENDING, ends_with_us
 from frankensplit.progress import Meter
@@ -249,7 +249,7 @@ def _measure(part: Part) -> None:
 def parts_of(setting: Setting, start: int, stop: int, folder: Path) -> list[Part]:
     """Return the parts of a setting that cover these frames, in order."""
     rival = setting.codec in rival_names()
-    step = stop - start if rival and load_rival(setting.codec).SEQUENCE else PART_FRAMES
+    step = stop - start if rival and load_rival(setting.codec).sequence else PART_FRAMES
     quality = "" if setting.quality is None else f"-{setting.quality}"
     name = f"{setting.codec}{quality}-{_rival_digest(setting.codec)}"
     return [
@@ -282,11 +282,10 @@ def _sources() -> Iterator[Path]:
 
 
 def _rival_digest(codec: str) -> str:
-    folder = PACKAGE / "evaluation" / "rivals"
-    files = [folder / f"{codec.replace('-', '_')}.py", *sorted(folder.glob("_[!_]*.py"))]
-    return hashlib.sha256("".join(sha256_of(file) for file in files if file.exists()).encode()).hexdigest()[
-        :8
-    ]
+    own = rival_files().get(codec)  # none of our own packets
+    files = [own] if own else []
+    files += sorted((PACKAGE / "evaluation" / "rivals").glob("_[!_]*.py"))
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()[:8]
 
 
 def _version(library: str) -> str:

@@ -24,12 +24,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Look:
-    """A codec on the page: its name, its hue on light and on dark, its marker; only ``main`` ones are drawn boldly."""
+    """A codec on the page: its name, its hue, its marker; only ``main`` ones are drawn boldly."""
 
     title: str
     family: Family
-    light: str
-    dark: str
+    hue: str
     marker: str
     main: bool
 
@@ -44,50 +43,50 @@ FEATURES = Family("features", "The network's own features", SOLID, True, learned
 OTHER = Family("other", "Others", SOLID, True)
 FAMILIES = (THIS, STILL, INTRA, GOP10, STREAM, LEARNED, FEATURES, OTHER)
 
-_INK = ("#3d444c", "#cfd4da")
-_BLUE = ("#0a6ebd", "#62b0f2")
-_PINK = ("#b83c82", "#f08cc0")
-_PURPLE = ("#7b4bb3", "#b998ea")
-_GREEN = ("#0b7d5c", "#43c79d")
-_OCHRE = ("#a87900", "#e2b33c")
-_EARTH = ("#86705c", "#b8a592")
-_SLATE = ("#66728a", "#97a3bb")
-_GREY = ("#767e88", "#98a1ab")
+_INK = "#3d444c"
+_BLUE = "#0a6ebd"
+_PINK = "#b83c82"
+_PURPLE = "#7b4bb3"
+_GREEN = "#0b7d5c"
+_OCHRE = "#a87900"
+_EARTH = "#86705c"
+_SLATE = "#66728a"
+_GREY = "#767e88"
 
 
-def _video(title: str, name: str, hue: tuple[str, str], marker: str) -> dict[str, Look]:
+def _video(title: str, name: str, hue: str, marker: str) -> dict[str, Look]:
     kinds = (("intra", INTRA, "intra"), ("gop10", GOP10, "GOP 10"), ("p", STREAM, "P"))
     return {
-        f"{name}-{kind}": Look(f"{title} {word}", family, *hue, marker, True) for kind, family, word in kinds
+        f"{name}-{kind}": Look(f"{title} {word}", family, hue, marker, True) for kind, family, word in kinds
     }
 
 
 LOOKS = {
-    OURS: Look("frankensplit", THIS, "#c8400a", "#ff8552", "D", True),
-    "jpeg": Look("JPEG", STILL, *_INK, "o", True),
-    "webp": Look("WebP", STILL, *_BLUE, "s", True),
-    "avif": Look("AVIF", STILL, *_PURPLE, "d", True),
-    "jxl": Look("JPEG XL", STILL, *_PINK, "p", True),
-    "webp-lossless": Look("WebP lossless", STILL, *_BLUE, "s", False),
-    "png": Look("PNG", STILL, *_INK, "o", False),
+    OURS: Look("frankensplit", THIS, "#c8400a", "D", True),
+    "jpeg": Look("JPEG", STILL, _INK, "o", True),
+    "webp": Look("WebP", STILL, _BLUE, "s", True),
+    "avif": Look("AVIF", STILL, _PURPLE, "d", True),
+    "jxl": Look("JPEG XL", STILL, _PINK, "p", True),
+    "webp-lossless": Look("WebP lossless", STILL, _BLUE, "s", False),
+    "png": Look("PNG", STILL, _INK, "o", False),
     **_video("H.264", "h264", _GREEN, "^"),
     **_video("H.265", "h265", _OCHRE, "v"),
     **_video("AV1", "av1", _PURPLE, "d"),
-    "fp": Look("Factorized prior", LEARNED, *_EARTH, "<", False),
-    "hyperprior": Look("Hyperprior", LEARNED, *_EARTH, ">", False),
-    "mshp": Look("MSHP", LEARNED, *_EARTH, "h", False),
-    "cheng": Look("Cheng 2020", LEARNED, *_EARTH, "8", False),
-    "training-free": Look("Training-free", FEATURES, *_SLATE, "X", False),
-    "entropic-student": Look("Entropic Student", FEATURES, *_SLATE, "P", False),
-    "zlib": Look("Our latent, zlib", FEATURES, *_SLATE, "1", False),
-    "zstd": Look("Our latent, zstd", FEATURES, *_SLATE, "2", False),
-    "raw": Look("Raw image", OTHER, *_GREY, "x", False),
+    "fp": Look("Factorized prior", LEARNED, _EARTH, "<", False),
+    "hyperprior": Look("Hyperprior", LEARNED, _EARTH, ">", False),
+    "mshp": Look("MSHP", LEARNED, _EARTH, "h", False),
+    "cheng": Look("Cheng 2020", LEARNED, _EARTH, "8", False),
+    "training-free": Look("Training-free", FEATURES, _SLATE, "X", False),
+    "entropic-student": Look("Entropic Student", FEATURES, _SLATE, "P", False),
+    "zlib": Look("Our latent, zlib", FEATURES, _SLATE, "1", False),
+    "zstd": Look("Our latent, zstd", FEATURES, _SLATE, "2", False),
+    "raw": Look("Raw image", OTHER, _GREY, "x", False),
 }
 
 
 def look_of(codec: str) -> Look:
     """Return how to show a codec; one that is not known here is grey and keeps its name."""
-    return LOOKS.get(codec) or Look(codec, OTHER, *_GREY, ".", False)
+    return LOOKS.get(codec) or Look(codec, OTHER, _GREY, ".", False)
 
 
 def in_order(codecs: list[str]) -> list[str]:

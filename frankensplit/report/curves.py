@@ -16,8 +16,11 @@ from frankensplit.evaluation import OURS
 from frankensplit.report.codecs import look_of
 from frankensplit.report.numbers import MINUS, kilobytes, points, size
 from frankensplit.report.plots import (
-    HALF,
-    Style,
+    GROUND,
+    INK,
+    LETTERS,
+    SOFT,
+    WIDTH,
     bytes_axis,
     draw_legend,
     legend_entries,
@@ -38,37 +41,36 @@ LEGEND_WIDTH = 2.55  # inches, beside a wide plot
 HEADING = "kB for our loss"
 
 
-def loss_figure(head: Head, rate_hz: float | None, style: Style) -> Figure:
+def loss_figure(head: Head, rate_hz: float | None) -> Figure:
     """Draw points lost against bytes a frame, all codecs of a head."""
-    figure, axes = _frame(head, style, 3.4 if style.wide else 3.0)
+    figure, axes = _frame(head, 3.4)
     low, high = _bytes_range([row for row in head.rows if row.loss_points <= most_lost(head)] or head.rows)
     bytes_axis(axes, low, high)
     _loss_axis(axes, head)
     for codec in reversed(head.codecs):
         rows = head.rows_of(codec)
-        _curve(axes, codec, rows, [row.loss_points for row in rows], [row.ci95 for row in rows], style)
-    axes.axhline(0, color=style.theme.soft, linewidth=0.9, zorder=2)
+        _curve(axes, codec, rows, [row.loss_points for row in rows], [row.ci95 for row in rows])
+    axes.axhline(0, color=SOFT, linewidth=0.9, zorder=2)
     axes.set_ylabel(f"points of {head.metric} lost")
     axes.set_xlabel("kB a frame")
-    if rate_hz and style.wide:
+    if rate_hz:
         _rate_axis(axes, rate_hz)
-    if style.wide:
-        _mark_ours(axes, head, head.ours.loss_points, style)
+    _mark_ours(axes, head, head.ours.loss_points)
     axes.annotate(
         "better",
         (0.012, 0.03),
         (0.07, 0.13),
         xycoords="axes fraction",
         textcoords="axes fraction",
-        color=style.theme.soft,
-        arrowprops={"arrowstyle": "->", "color": style.theme.soft, "lw": 0.9, "shrinkB": 0},
+        color=SOFT,
+        arrowprops={"arrowstyle": "->", "color": SOFT, "lw": 0.9, "shrinkB": 0},
     )
     return figure
 
 
-def accuracy_figure(head: Head, style: Style) -> Figure:
+def accuracy_figure(head: Head) -> Figure:
     """Draw a head's metric against bytes a frame, with the unmodified backbone and the lower bound."""
-    figure, axes = _frame(head, style, 2.6)
+    figure, axes = _frame(head, 2.6)
     bottom = head.unmodified - most_lost(head)
     shown = [row for row in head.rows if row.value >= bottom] or head.rows
     low, high = _bytes_range(shown)
@@ -84,8 +86,8 @@ def accuracy_figure(head: Head, style: Style) -> Figure:
             None if row.ci95 is None else (head.unmodified - row.ci95[1], head.unmodified - row.ci95[0])
             for row in rows
         ]
-        _curve(axes, codec, rows, [row.value for row in rows], intervals, style)
-    axes.axhline(head.unmodified, color=style.theme.ink, linewidth=1.1, zorder=2)
+        _curve(axes, codec, rows, [row.value for row in rows], intervals)
+    axes.axhline(head.unmodified, color=INK, linewidth=1.1, zorder=2)
     axes.annotate(
         f"unmodified backbone {points(head.unmodified)}",
         (1, head.unmodified),
@@ -93,12 +95,12 @@ def accuracy_figure(head: Head, style: Style) -> Figure:
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
         ha="right",
-        color=style.theme.ink,
+        color=INK,
         zorder=7,
-        path_effects=_halo(style),
+        path_effects=_halo(),
     )
     if bound:
-        _lower_bound(axes, bound, low, style)
+        _lower_bound(axes, bound, low)
     axes.set_ylabel(head.metric if head.truth == "labels" else f"{head.metric} against the unmodified")
     axes.set_xlabel("kB a frame")
     return figure
@@ -114,24 +116,13 @@ def outside(head: Head) -> int:
     return sum(not LEAST_LOST <= row.loss_points <= most_lost(head) for row in head.rows)
 
 
-def _frame(head: Head, style: Style, plot_height: float) -> tuple[Figure, Axes]:
-    """Return a figure with its legend drawn, and the axes beside or above it."""
-    if style.layout is HALF:
-        top = 0.3 if head.prediction_bytes else 0.06
-        figure = new_figure(style, plot_height + top + 0.48)
-        return figure, place_axes(figure, 0.52, 0.48, 0.06, top)
+def _frame(head: Head, plot_height: float) -> tuple[Figure, Axes]:
+    """Return a figure with its legend drawn, and the axes beside it."""
     entries = legend_entries(head.codecs, _needs(head))
-    height = legend_height(entries, 1 if style.wide else 2)
-    if style.wide:
-        total = max(plot_height + 1.0, height + 0.35)
-        figure = new_figure(style, total)
-        axes = place_axes(figure, 0.62, 0.55, LEGEND_WIDTH + 0.45, 0.42)
-        draw_legend(figure, style, entries, (10.8 - LEGEND_WIDTH, total - 0.2, LEGEND_WIDTH), HEADING)
-    else:
-        total = plot_height + 0.72 + height
-        figure = new_figure(style, total)
-        axes = place_axes(figure, 0.5, height + 0.6, 0.06, 0.12)
-        draw_legend(figure, style, entries, (0.06, height - 0.06, 3.48), HEADING)
+    height = max(plot_height + 1.0, legend_height(entries) + 0.35)
+    figure = new_figure(height)
+    axes = place_axes(figure, 0.62, 0.55, LEGEND_WIDTH + 0.45, 0.42)
+    draw_legend(figure, entries, (WIDTH - LEGEND_WIDTH, height - 0.2, LEGEND_WIDTH), HEADING)
     return figure, axes
 
 
@@ -147,10 +138,9 @@ def _curve(
     rows: Sequence[Row],
     values: Sequence[float],
     intervals: Sequence[tuple[float, float] | None],
-    style: Style,
 ) -> None:
     """Draw one codec: a line through its settings, and a bar over each interval."""
-    options = line_options(codec, style)
+    options = line_options(codec)
     xs = [row.bytes_per_frame for row in rows]
     axes.plot(xs, values, clip_on=True, **options)
     ours, main = codec == OURS, look_of(codec).main
@@ -167,7 +157,7 @@ def _curve(
         )
 
 
-def _mark_ours(axes: Axes, head: Head, y: float, style: Style) -> None:
+def _mark_ours(axes: Axes, head: Head, y: float) -> None:
     """Name our point, on the side that has room."""
     x = head.ours.bytes_per_frame
     low, high = axes.get_xlim()
@@ -178,31 +168,31 @@ def _mark_ours(axes: Axes, head: Head, y: float, style: Style) -> None:
         (9 if right else -9, -3.5),
         textcoords="offset points",
         ha="left" if right else "right",
-        color=style.theme.hue(look_of(OURS)),
+        color=look_of(OURS).hue,
         weight="bold",
         zorder=7,
-        path_effects=_halo(style),
+        path_effects=_halo(),
     )
 
 
-def _halo(style: Style) -> list[AbstractPathEffect]:
+def _halo() -> list[AbstractPathEffect]:
     """Keep letters readable over curves."""
-    return [withStroke(linewidth=2.4, foreground=style.theme.ground)]
+    return [withStroke(linewidth=2.4, foreground=GROUND)]
 
 
-def _lower_bound(axes: Axes, payload_bytes: float, low: float, style: Style) -> None:
+def _lower_bound(axes: Axes, payload_bytes: float, low: float) -> None:
     """Mark the bytes of the predictions themselves, or say that they lie far to the left."""
     inside = payload_bytes >= low
     if inside:
-        axes.axvline(payload_bytes, color=style.theme.soft, linewidth=1.0, linestyle=(0, (2, 2)), zorder=2)
+        axes.axvline(payload_bytes, color=SOFT, linewidth=1.0, linestyle=(0, (2, 2)), zorder=2)
     axes.annotate(
         f"{'' if inside else LEFT_ARROW + ' '}predictions alone {size(payload_bytes)}",
         (max(payload_bytes, low), 1),
         (-2, 3),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
-        color=style.theme.soft,
-        fontsize=style.layout.letters - 1,
+        color=SOFT,
+        fontsize=LETTERS - 1,
     )
 
 

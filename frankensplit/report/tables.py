@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ from frankensplit.report.numbers import (
     points,
     size,
 )
-from frankensplit.report.paper import TABLE_6, TABLE_7, TABLE_7_LINKS
 from frankensplit.report.read import Head, Measured
 from frankensplit.report.speed import link_names, link_title
 
@@ -29,7 +28,7 @@ ALIKE = 0.05  # ratios nearer to 1 than this are called equal
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, a smaller line below it, and a tone (``ours``, ``theirs``, ``yes``, ``no`` or none)."""
+    """A cell: its text, a smaller line below it, and a tone (``ours``, ``theirs`` or none)."""
 
     text: str
     note: str = ""
@@ -52,7 +51,6 @@ class Table:
     first: str
     groups: list[tuple[str, list[str]]]
     lines: list[Line]
-    words: bool = False  # cells are sentences, not figures
 
     @property
     def columns(self) -> list[str]:
@@ -134,19 +132,6 @@ def link_table(link: Measured) -> Table:
     )
 
 
-def paper_link_table() -> Table:
-    """Return the paper's Table 7."""
-    lines = [
-        Line(
-            Cell(name),
-            [Cell(size(payload)), *(Cell(" / ".join(f"{ms:,.1f}" for ms in total)) for total in totals)],
-        )
-        for name, payload, *totals in TABLE_7
-    ]
-    groups = [("", ["a frame"]), ("ms of one frame, TX2 / NX", list(TABLE_7_LINKS))]
-    return Table("The paper's Table 7", "codec", groups, lines)
-
-
 def components_table(components: Measured) -> Table:
     """Return what each part of each codec costs."""
     columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
@@ -178,24 +163,6 @@ def components_table(components: Measured) -> Table:
     return Table(
         "Cost of components", "codec", [group for group in groups if group[1]], [line(row) for row in rows]
     )
-
-
-def paper_components_table() -> Table:
-    """Return the paper's Table 6."""
-    lines = [
-        Line(
-            Cell(name),
-            [
-                Cell(f"{encoder:g} M / {decoder:g} M"),
-                Cell(f"{nx:,.1f} / {tx2:,.1f}"),
-                Cell(f"{decode:,.2f}"),
-                Cell(f"{all_nx:,.1f} / {all_tx2:,.1f}"),
-            ],
-        )
-        for name, encoder, decoder, nx, tx2, decode, all_nx, all_tx2 in TABLE_6
-    ]
-    groups = [("", ["parameters, enc / dec"]), ("ms", ["encode, NX / TX2", "decode", "full, NX / TX2"])]
-    return Table("The paper's Table 6", "codec", groups, lines)
 
 
 def network_table(network: Measured) -> Table:
@@ -245,23 +212,6 @@ def check_table(check: Measured) -> Table:
         for row in check.rows
     ]
     return Table("Figures of the standing check", "figure", [("", ["value", "spread", "at most"])], lines)
-
-
-def claims_table(label: str, first: str, claims: Sequence[dict[str, str]]) -> Table:
-    """Return claims, or whatever ``first`` calls them, beside what was measured."""
-    tones = {"confirmed": "yes", "refuted": "no"}
-    lines = [
-        Line(
-            Cell(claim["statement"], claim["place"]),
-            [
-                Cell(claim["figure"]),
-                Cell(claim["measured"]),
-                Cell(claim["verdict"], claim["why"], tones.get(claim["verdict"], "")),
-            ],
-        )
-        for claim in claims
-    ]
-    return Table(label, first, [("", ["figure", "measured here", "verdict"])], lines, words=True)
 
 
 def _codec_cell(codec: str, quality: str = "") -> Cell:

@@ -43,7 +43,7 @@ def fit(
         task: the task, with its initial weights.
         batches: one batch a step.
         schedule: steps, learning rate and the like.
-        run: folder of the run; gets ``checkpoint.pt``, ``log.csv``, ``tensorboard/``, ``curves.png``, ``run.json``,
+        run: folder of the run; gets ``checkpoint.pt``, ``log.csv``, ``tensorboard/``, ``run.json``,
             and what held-out frames and ``schedule.keep_every`` ask for.
         recipe: the recipe, as plain values; a checkpoint of another recipe is refused.
         device: see ``open_fabric``.
@@ -147,7 +147,7 @@ class _Session:
             if lower and self.schedule.keep == "best":
                 checkpoint.save_weights(self.run / checkpoint.BEST, self.task, self.recipe)
             checkpoint.save(self.run, self.stepper, self.average, self.recipe, state)
-            journal.draw(finished=done == self.schedule.steps)
+            journal.save()
             cost.write(self.run, done)
 
 

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it goes on: tables, TensorBoard, a picture of the curves, progress with time left."""
+"""What a run tells while it goes on: tables, TensorBoard, progress with time left."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from frankensplit.progress import Meter
-from frankensplit.training.curves import CURVES, HELD_OUT, LOG, draw_curves
 from frankensplit.training.table import Table, read_table
 
+LOG, HELD_OUT = "log.csv", "held-out.csv"
 EVENTS = "tensorboard"
-DRAW_EVERY_S = 20.0  # a picture takes half a second
 
 
 class Journal:
     """Writes a run's figures into its folder; a resumed run's go on where its checkpoint is.
 
     Args:
-        run: folder of the run, whose name heads the curves.
+        run: folder of the run, whose name heads the progress.
         steps: steps in all.
         first: the first step of this session.
     """
@@ -32,7 +30,6 @@ class Journal:
         self._events = TensorBoardLogger(root_dir=run, name=EVENTS, version="")
         self._replay()
         self._meter = Meter(run.name, steps, first)
-        self._drawn = time.monotonic()
 
     def __enter__(self) -> Journal:
         """Begin to show progress."""
@@ -55,12 +52,9 @@ class Journal:
         self._held_out.write(step, figures)
         self._events.log_metrics(_of_held_out(figures), step)
 
-    def draw(self, finished: bool) -> None:
-        """Draw the curves so far, unless that was done just now and the run is not finished."""
+    def save(self) -> None:
+        """See to it that TensorBoard shows all so far."""
         self._events.save()
-        if finished or time.monotonic() - self._drawn > DRAW_EVERY_S:
-            draw_curves(self.run, self.run / CURVES)
-            self._drawn = time.monotonic()
 
     def _replay(self) -> None:
         """Make the events anew from the tables: those of a lost end would be shown twice."""

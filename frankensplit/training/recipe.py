@@ -71,7 +71,7 @@ class Schedule(Section):
         description="steps in which one batch must be overfitted before the run begins; runs of less than ten times "
         "as many steps go without, 0: all do",
     )
-    checkpoint_every: int = Field(200, ge=1, description="steps; held-out loss and curves.png come with each")
+    checkpoint_every: int = Field(200, ge=1, description="steps; held-out loss comes with each")
     keep: Literal["last", "best"] = Field(
         "last", description="weights that count: the last, or those with the lowest held-out loss"
     )

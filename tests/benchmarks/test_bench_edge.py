@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from tiny_codec import write_codec
 
-from frankensplit.benchmarks import edge
 from frankensplit.benchmarks.edge_aims import AIMS, judge
 from frankensplit.benchmarks.edge_path import STAGES, Camera, Frame, Sample, Summary
 from frankensplit.bundle import PRECISIONS, Codec
 from frankensplit.cli import main
+from fs_bench import edge
 
 SHORT = ["--frames", "2", "--repeats", "1", "--camera", "480x360:rgb8", "--camera", "640x480:jpeg"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from frankensplit.benchmarks.namespaces import PREFIX, why_not
-from frankensplit.benchmarks.network import parse_stream
 from frankensplit.cli import main
 from frankensplit.errors import DataError
+from fs_bench.network import parse_stream
 from fs_common.launch_environment import inherited_environment
 
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make setup`, or source a ROS installation")

@@ -11,8 +11,7 @@ import pytest
 
 from frankensplit.cli import main
 from frankensplit.cli.demo import report
-from fs_demo.processes import demo_environment
-from fs_demo.session import fast_dds_profile
+from fs_common.processes import demo_environment, fast_dds_profile
 
 SUMMARY = {
     "source": "street",
@@ -31,8 +30,6 @@ SUMMARY = {
     "bytes_per_frame": {"packet": 5000.0, "raw": 500000.0, "png": 100000.0, "jpeg_q90": None},
     "latency_ms": {"transit": {"p50": None, "p95": None}, "whole": {"p50": 41.25, "p95": 60.0}},
     "heads": {"segmentation": {"metric": "mIoU", "value": 71.26, "frames": 18}},
-    "publishers": {"segmentation": {"node": "/server", "pid_modulo": 77}},
-    "published_by_server": {"segmentation": True},
     "processes": {"camera": 3, "edge": 4, "server": 77},
     "files": {"video": "overlay.mp4"},
 }
@@ -41,11 +38,8 @@ SUMMARY = {
 def test_the_summary_says_which_process_predicted():
     text = report(SUMMARY, Path("out"), None)
     assert "18 frames predicted by the server (pid 77)" in text
-    assert "published by /server, DDS identity says pid 77 (modulo 65536): the server's process" in text
     assert "100.0 times less than raw" in text and "jpeg" not in text
     assert "mIoU 71.3 over 18 frames" in text and "out/overlay.mp4" in text
-    foreign = SUMMARY | {"published_by_server": {"segmentation": False}}
-    assert "NOT the server's process" in report(foreign, Path("out"), None)
 
 
 def test_the_summary_names_what_was_left_out():

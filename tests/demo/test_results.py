@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult
-from fs_common.images import byte_array
-from fs_demo.results import mask_of, result_of
+from fs_common.images import byte_array, mask_of
+from fs_demo.results import result_of
 from fs_server_node.messages import result_message
 
 CLASSES = ["car", "pedestrian", "bicyclist"]

@@ -16,8 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from fake_cudart import FakeCudart
-
-from frankensplit.edge.tensorrt.surface import CLASSES, ENUMS, NEEDED, VALUES, Method
+from tensorrt_surface import CLASSES, ENUMS, NEEDED, VALUES, Method
 
 MAGIC = b"FAKEPLAN"
 NOT_IN_PYBIND = "pybind11::init(): factory function returned nullptr"

@@ -151,9 +151,10 @@ def _what_raises(make, journal, kind) -> str:
 def main() -> None:
     """Print what was found."""
     trt = load(Path(sys.argv[1]), Path(sys.argv[2]))
+    from tensorrt_surface import CLASSES, ENUMS, NEEDED, VALUES, Method, Property
+
     from frankensplit.edge.tensorrt.build import Progress, _monitor
     from frankensplit.edge.tensorrt.library import journal_of, load_tensorrt, make
-    from frankensplit.edge.tensorrt.surface import CLASSES, ENUMS, NEEDED, VALUES, Method, Property
 
     wrong = {
         "Builder": {"create_network": Method((("flag", 0),)), "create_engine": Method(())},

@@ -195,11 +195,11 @@ def test_an_interrupt_cancels_the_build_and_leaves_nothing(fake, model, tmp_path
     assert build(model, tmp_path)[0].fresh
 
 
-def process(*arguments: object) -> subprocess.Popen:
+def process(*arguments: object, **options: object) -> subprocess.Popen:
     tests = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent)])
     command = [sys.executable, str(HERE / "build_on_fakes.py"), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **options)
 
 
 def result(one: subprocess.Popen) -> tuple[list[str], dict]:
@@ -208,22 +208,29 @@ def result(one: subprocess.Popen) -> tuple[list[str], dict]:
     return lines, json.loads(lines[-1])
 
 
+def say(one: subprocess.Popen, wanted: str) -> None:
+    """Wait until a process says this."""
+    while one.stdout.readline() != f"{wanted}\n":
+        assert one.poll() is None
+
+
 def test_of_two_processes_one_builds_and_the_other_waits(model, tmp_path):
-    first = process(model, tmp_path, 1)
-    while first.stdout.readline() != "building\n":
-        assert first.poll() is None
-    second = process(model, tmp_path, 0)
-    (_, one), (said, other) = result(first), result(second)
+    gate = tmp_path / "gate"
+    first = process(model, tmp_path, gate)
+    say(first, "building")
+    second = process(model, tmp_path)
+    say(second, "built by another process")
+    gate.touch()
+    (_, one), (_, other) = result(first), result(second)
     assert (one["fresh"], one["builds"]) == (True, 1)
     assert (other["fresh"], other["builds"]) == (False, 0)
-    assert "built by another process" in said
     assert one["sum"] == other["sum"]
 
 
-def test_ctrl_c_ends_a_process_that_builds(model, tmp_path):
-    one = process(model, tmp_path, 0.2)
-    while one.stdout.readline() != "building\n":
-        assert one.poll() is None
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_ctrl_c_ends_a_process_that_builds(model, tmp_path, inherited):
+    one = process(model, tmp_path, "never", preexec_fn=lambda: signal.signal(signal.SIGINT, inherited))
+    say(one, "building")
     one.send_signal(signal.SIGINT)
     assert result(one)[1] == {"cancelled": True}
     assert [path.suffix for path in (tmp_path / "tensorrt").iterdir()] == [".lock"]

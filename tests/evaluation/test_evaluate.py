@@ -15,7 +15,7 @@ import pytest
 from frankensplit.bundle import Bundle
 from frankensplit.cli import main
 from frankensplit.cli.evaluate import _print
-from frankensplit.data.scenes import street_scenes
+from frankensplit.data.scenes import street_scene
 from frankensplit.data.truth import Truth
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
@@ -66,7 +66,7 @@ def known_rivals(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scenes():
-    return list(street_scenes("val", FRAMES))
+    return [street_scene("val", number) for number in range(FRAMES)]
 
 
 @pytest.fixture(scope="module")

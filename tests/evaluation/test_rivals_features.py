@@ -92,7 +92,7 @@ def test_kept_features_err_by_half_a_step(quality: int) -> None:
 def test_sweep_goes_from_few_bytes_to_small_errors() -> None:
     features = smooth_features(24, 24, 30)
     sizes, errors = [], []
-    for quality in load_rival("training-free").QUALITIES:
+    for quality in load_rival("training-free").qualities:
         coder = open_coder("training-free", quality)
         data = coder.encode(features)
         sizes.append(len(data))

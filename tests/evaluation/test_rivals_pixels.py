@@ -30,8 +30,8 @@ def frames():
 
 def _open(name, quality="middle", threads=1):
     rival = load_rival(name)
-    chosen = {"middle": len(rival.QUALITIES) // 2, "best": -1}.get(quality)
-    return rival.open_coder(quality if chosen is None else rival.QUALITIES[chosen], Options(threads=threads))
+    chosen = {"middle": len(rival.qualities) // 2, "best": -1}.get(quality)
+    return rival.open_coder(quality if chosen is None else rival.qualities[chosen], Options(threads=threads))
 
 
 def _error(decoded, rgb):
@@ -42,8 +42,8 @@ def test_all_are_found():
     assert set(ALL) <= set(rival_names())
     for name in ALL:
         rival = load_rival(name)
-        assert rival.SIGNAL == "image" and name.startswith(("h26", "av1")) == rival.SEQUENCE
-        assert rival.QUALITIES == (None,) if name in LOSSLESS else 7 <= len(rival.QUALITIES) <= 10
+        assert rival.signal == "image" and name.startswith(("h26", "av1")) == rival.sequence
+        assert rival.qualities == (None,) if name in LOSSLESS else 7 <= len(rival.qualities) <= 10
 
 
 def test_unknown_rival_is_named():
@@ -73,7 +73,7 @@ def test_lossless_is_exact(name, frames):
 @pytest.mark.parametrize("name", LOSSY_STILLS + VIDEOS)
 def test_more_bytes_make_fewer_errors(name, frames):
     sizes, errors = [], []
-    for quality in load_rival(name).QUALITIES:
+    for quality in load_rival(name).qualities:
         coder = _open(name, quality)
         packets = [coder.encode(rgb) for rgb in frames[:6]]
         decoded = [coder.decode(packet) for packet in packets]

@@ -175,7 +175,7 @@ def test_a_folder_that_was_removed(tmp_path, monkeypatch):
 
 
 def test_environment_of_the_demos_nodes(monkeypatch, tmp_path):
-    from fs_demo.processes import demo_environment
+    from fs_common.processes import demo_environment
 
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}/a{os.pathsep}{os.pathsep}/b{os.pathsep}")
     assert demo_environment(tmp_path / "profile.xml")["PYTHONPATH"] == f"/a{os.pathsep}/b"

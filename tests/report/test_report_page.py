@@ -8,7 +8,6 @@ import copy
 import io
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -17,7 +16,7 @@ from PIL import Image
 
 from frankensplit.cli import main
 from frankensplit.report.numbers import points, size
-from frankensplit.report.page import Plot, Source, make_report, write_report
+from frankensplit.report.page import Plot, make_report, write_report
 from frankensplit.report.read import COMMANDS, read_results
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
@@ -70,11 +69,7 @@ def few_links():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the plots out, where only words and tables are looked at."""
-    drawn = Plot("alt", "caption", [Source("", "data:image/png;base64,", 1, 1)])
-    monkeypatch.setattr(
-        "frankensplit.report.page._plot", lambda make, layouts, alt, caption: replace(drawn, caption=caption)
-    )
-    monkeypatch.setattr("frankensplit.report.page._files", lambda results: {})
+    monkeypatch.setattr("frankensplit.report.page._plot", lambda make, alt: Plot(b"", alt, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +100,7 @@ def test_every_row_of_every_codec_is_in_the_page(page):
 
 
 def test_further_data_are_in_the_first_words(page):
-    assert page.text.index("On clip.mp4 (") < page.text.index("Accuracy against bytes")
+    assert page.text.index("On clip.mp4 our packets take") < page.text.index("Accuracy against bytes")
 
 
 def rows_of(page, label):
@@ -136,7 +131,7 @@ def test_a_rival_that_never_gets_there_is_said_so(tmp_path, undrawn):
     )
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[1:4] == [f"&gt; {most / 1000:.1f}", f"&lt; {4666 / most:.2f}", "ours is smaller"]
-    assert f"WebP (up to {most / 1000:.1f} kB) loses more at every quality measured." in Page(html).text
+    assert f"WebP > {most / 1000:.1f} kB" in Page(html).text
 
 
 def test_a_sweep_that_ends_below_our_bytes_decides_nothing(tmp_path, undrawn):
@@ -160,15 +155,7 @@ def test_every_benchmark_is_in_the_page(page):
         assert size(row["bytes_per_frame"]) in page.text
     for row in samples.network()["rows"]:
         assert points(row["value_held"]) in page.text
-    for words in (
-        "Table 7",
-        "Table 6",
-        "158.5",
-        "Minnen-JHAP",
-        "141,696 / 2.06 M",
-        "Made-up CPU",
-        "0123456789ab",
-    ):
+    for words in ("141,696 / 2.06 M", "Made-up CPU", "0123456789ab"):
         assert words in page.text
 
 
@@ -223,20 +210,11 @@ def test_the_page_is_small_enough(whole):
     assert len(whole.html) < 3_000_000
 
 
-def test_every_plot_is_there_for_light_and_dark(page):
-    def shade(address):
-        data = base64.b64decode(address.partition("base64,")[2])
-        picture = Image.open(io.BytesIO(data))
-        return picture.size, picture.convert("RGB").getpixel((0, 0))
-
-    dark = [shade(a["srcset"]) for tag, a in page.tags if tag == "source" and "dark" in a["media"]]
-    light = [shade(a["srcset"]) for tag, a in page.tags if tag == "source" and "dark" not in a["media"]]
-    light += [shade(a["src"]) for tag, a in page.tags if tag == "img"]
-    assert (
-        len(dark) == len(light) == 2 + 2 + 2 + 4
-    )  # headline, links, network in two widths, four heads in one
-    assert {ground for _, ground in dark} == {(20, 23, 27)}
-    assert {ground for _, ground in light} == {(255, 255, 255)}
+def test_every_plot_is_in_the_page(page):
+    images = [a["src"] for tag, a in page.tags if tag == "img"]
+    pictures = [Image.open(io.BytesIO(base64.b64decode(src.partition("base64,")[2]))) for src in images]
+    assert len(pictures) == 1 + 4 + 1 + 1  # headline, heads, links, network
+    assert {picture.convert("RGB").getpixel((0, 0)) for picture in pictures} == {(255, 255, 255)}
 
 
 def test_pictures_have_alternative_texts_and_sizes(page):
@@ -334,7 +312,6 @@ def test_the_command_writes_page_plots_and_json(tmp_path, capsys):
     written = json.loads(result.read_text())
     assert {path.rpartition("/")[2] for path in written["files"]} == names
     assert written["missing"] == {"network": COMMANDS["network"]}
-    assert len(written["claims"]) > 20
     assert COMMANDS["network"] in capsys.readouterr().err
 
 

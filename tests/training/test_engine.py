@@ -21,11 +21,6 @@ from frankensplit.training.task import TrainingStopped
 RECIPE = {"name": "run"}
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr("frankensplit.training.journal.draw_curves", lambda run, out: None)
-
-
 def _fit(run, task=None, recipe=RECIPE, batches=None, held_out=None, **values):
     plan = schedule(**values)
     fit(task or color_task(), batches or color_batches(plan.steps), plan, run, recipe, "cpu", held_out)

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells: tables without a lost end, events without doubles, curves that show what the tables hold."""
+"""What a run tells: tables without a lost end, events without doubles."""
 
 from __future__ import annotations
 
 import math
 import struct
 
-import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from frankensplit.training.curves import _smooth, draw_curves
-from frankensplit.training.journal import CURVES, HELD_OUT, LOG, Journal
+from frankensplit.training.journal import Journal
 from frankensplit.training.table import Table, read_table
 
 
@@ -69,32 +67,3 @@ def test_progress_is_shown_from_the_first_step_on(tmp_path, capfd):
     with Journal(tmp_path, 4, 2) as journal:
         journal.step(2, {"loss": 0.125})
     assert "3/4" in capfd.readouterr().err
-
-
-def test_trend_is_a_mean_of_the_neighbours_and_knows_no_nan():
-    values = np.array([0.0, 3.0, 6.0, math.nan, 12.0])
-    assert _smooth(values, 3) == pytest.approx([1.5, 3.0, 4.5, 9.0, 12.0])
-
-
-def test_curves_show_trend_and_held_out_frames(tmp_path):
-    import cv2
-
-    log, held_out = Table(tmp_path / LOG, 0), Table(tmp_path / HELD_OUT, 0)
-    for step in range(120):
-        log.write(
-            step, {"loss": math.exp(-step / 20), "nothing": math.nan, "constant": 1, "accuracy": step / 120}
-        )
-    held_out.write(60, {"loss": 0.2, "nothing": math.nan, "constant": 1, "accuracy": 0.4})
-    draw_curves(tmp_path, tmp_path / CURVES)
-    picture = cv2.imread(str(tmp_path / CURVES)).astype(int)
-    assert picture.shape[0] > 600  # two rows of panels
-    assert picture.shape[1] > 1400
-    line, dot = np.array((189, 110, 10)), np.array((15, 72, 217))  # BGR
-    assert (abs(picture - line).sum(2) < 30).sum() > 1000
-    assert 30 < (abs(picture - dot).sum(2) < 30).sum() < 1000
-    assert [path.name for path in tmp_path.glob(".*")] == []
-
-
-def test_no_curves_before_the_first_step(tmp_path):
-    draw_curves(tmp_path, tmp_path / CURVES)
-    assert not (tmp_path / CURVES).exists()

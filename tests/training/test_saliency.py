@@ -298,7 +298,7 @@ def test_detection_map_is_higher_inside_boxes(model):
         size = scene.rgb.shape[:2]
         boxes = boxes_from_mask(scene.mask, head.labels["mask_indices"]).corners
         objects = np.zeros(model.map_size(*size), bool)
-        for x0, y0, x1, y1 in np.rint(model.geometry(*size).boxes_to_network(boxes) / 8).astype(int):
+        for x0, y0, x1, y1 in np.rint(boxes / 8).astype(int):
             objects[y0:y1, x0:x1] = True
         found = maps([scene.rgb], [None])[0, 0]
         assert objects.any()
@@ -315,6 +315,19 @@ def test_map_of_the_mirrored_frame_is_the_mirrored_map(model):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] < 0.4
 
 
+class OwnClassifier(nn.Module):
+    """The classifier that a backbone was trained with, in the shape of a head."""
+
+    kind, threshold = "classes", 0.5
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.classifier, self.labels = backbone.classifier, {"exclusive": True}
+
+    def forward(self, features):
+        return self.classifier(features[-1])
+
+
 SMALL_SWIN = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 4, 8)}
 
 
@@ -325,7 +338,7 @@ SMALL_SWIN = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 4, 8)
 def test_every_family_by_its_own_classifier(name, arguments):
     torch.manual_seed(0)
     backbone = build_backbone(name, num_classes=7, **arguments)
-    model = SaliencyModel.of_classifier(name, backbone, {"model": name})
+    model = SaliencyModel(name, backbone, {"classifier": OwnClassifier(backbone)}, {"model": name})
     maps = HeadMaps(model)(some_frames(2, (64, 96)), [1, None])
     assert maps.shape == (2, 1, 8, 12) and maps.dtype == np.float32
     assert np.isfinite(maps).all() and (maps.min((1, 2, 3)) == 0).all() and (maps.max((1, 2, 3)) == 1).all()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rival codecs: one file a rival, found by its name. A new one is a new file; this one says what it holds.
+"""Rival codecs, found by their names. A new one is a new file here, which holds one rival or a table of several.
 
-A rival's module gives::
+A file with one rival is named after it (``my_codec.py`` is ``my-codec``) and gives::
 
     SIGNAL: "image" (default), "features" or "latent"     what it codes, see ``Coder``
     QUALITIES: tuple[int | None, ...]                     its sweep, fewest bytes first; None where it has no setting
@@ -11,6 +11,8 @@ A rival's module gives::
 and, where it is a learned codec, also::
 
     def open_untrained(quality, options) -> Coder         same networks with random weights of a fixed seed: to be timed
+
+A file with several gives ``RIVALS: dict[str, Rival]``.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -50,7 +54,7 @@ class Cost:
 class Coder(ABC):
     """One stream of a codec at one quality, from frame to bytes and back.
 
-    What is coded depends on the rival's ``SIGNAL``:
+    What is coded depends on the rival's ``signal``:
 
     - ``image``: uint8 RGB ``(H, W, 3)``, C-contiguous, any size, as the network sees it (scaled, not padded);
     - ``features``: float32 ``(C, h, w)``, what the backbone's shallow layers give;
@@ -77,24 +81,28 @@ class Coder(ABC):
         return None
 
 
-class Rival(Protocol):
-    """What a rival's module provides; ``load_rival`` fills in the two that have a default."""
+Opener = Callable[[Any, Options], Coder]
 
-    SIGNAL: str
-    SEQUENCE: bool
-    QUALITIES: tuple[Quality, ...]
 
-    def open_coder(self, quality: Quality, options: Options) -> Coder:
-        """Begin a stream."""
+@dataclass(frozen=True)
+class Rival:
+    """A codec to compare with; its file says what the fields mean."""
+
+    open_coder: Opener
+    qualities: tuple[Quality, ...] = (None,)
+    signal: str = "image"
+    sequence: bool = False
+    open_untrained: Opener | None = None
+
+
+def rival_files() -> dict[str, Path]:
+    """Return the names of all rivals, sorted, and the file that holds each."""
+    return {name: Path(module.__file__) for name, (module, _) in sorted(_found().items())}
 
 
 def rival_names() -> list[str]:
     """Return the names of all rivals."""
-    return sorted(
-        module.name.replace("_", "-")
-        for module in pkgutil.iter_modules(__path__)
-        if not module.name.startswith("_")
-    )
+    return sorted(_found())
 
 
 def load_rival(name: str) -> Rival:
@@ -103,10 +111,29 @@ def load_rival(name: str) -> Rival:
     Raises:
         DataError: there is none of that name.
     """
-    if name not in rival_names():
-        raise DataError(f"no rival {name!r}: there are {', '.join(rival_names())}, or all")
-    module: Any = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    for attribute, default in (("SIGNAL", "image"), ("SEQUENCE", False)):
-        if not hasattr(module, attribute):
-            setattr(module, attribute, default)
-    return cast(Rival, module)
+    found = _found()
+    if name not in found:
+        raise DataError(f"no rival {name!r}: there are {', '.join(sorted(found))}, or all")
+    return found[name][1]
+
+
+def _found() -> dict[str, tuple[Any, Rival]]:
+    """Return module and rival by name."""
+    found = {}
+    for one in pkgutil.iter_modules(__path__):
+        if one.name.startswith("_"):
+            continue
+        module: Any = importlib.import_module(f"{__name__}.{one.name}")
+        table = getattr(module, "RIVALS", None) or {one.name.replace("_", "-"): _of_module(module)}
+        found |= {name: (module, rival) for name, rival in table.items()}
+    return found
+
+
+def _of_module(module: Any) -> Rival:
+    return Rival(
+        module.open_coder,
+        module.QUALITIES,
+        getattr(module, "SIGNAL", "image"),
+        getattr(module, "SEQUENCE", False),
+        getattr(module, "open_untrained", None),
+    )

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor, nn
-
 from frankensplit.bundle import Bundle, canonical_json
-from frankensplit.errors import BundleError
 from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.models.backbone import Backbone, freeze
 from frankensplit.models.encoder import STRIDE
@@ -23,27 +20,6 @@ from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.teacher import Teacher, teacher_of_run
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
-
-
-class OwnClassifier(nn.Module):
-    """The classifier that a backbone was trained with, in the shape of a head; raises BundleError without one."""
-
-    kind = "classes"
-    threshold = 0.5
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        if backbone.classifier is None:
-            raise BundleError(
-                "this backbone has no classifier; build it with num_classes as its weights have"
-            )
-        self.classifier = backbone.classifier
-        self.labels = {"exclusive": True}
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Return logits ``(N, K)``."""
-        logits: Tensor = self.classifier(features[-1])
-        return logits
 
 
 @dataclass(frozen=True)
@@ -91,17 +67,6 @@ class SaliencyModel:
         spec = teacher.backbone.as_built
         heads = dict(teacher.task.heads.items())
         return cls(teacher.name, teacher.task.backbone, heads, spec, device=device)
-
-    @classmethod
-    def of_classifier(
-        cls, name: str, backbone: Backbone, spec: Mapping[str, Any], device: str = "cpu"
-    ) -> SaliencyModel:
-        """Take a backbone with its own classifier, such as one of timm's pretrained; frames keep their size.
-
-        Raises:
-            BundleError: the backbone was built without it.
-        """
-        return cls(name, backbone, {"classifier": OwnClassifier(backbone)}, spec, device=device)
 
     @cached_property
     def key(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start nodes as processes of their own, wait until they are ready, end them in order. No ROS import."""
+"""Start nodes as processes of their own, wait until they are ready, end them in order. Imports no ROS."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from frankensplit.errors import FrankensplitError
+from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from frankensplit.import_order import without_empty_entries
+from frankensplit.places import share_folders
 from frankensplit.processes import ENDING, ends_with_us
 from fs_common.launch_environment import inherited_environment, profile_environment
 from fs_common.node_launch import NodeLaunch
@@ -26,7 +27,7 @@ TAIL_LINES = 12
 
 
 class ProcessError(FrankensplitError):
-    """A process of the demo could not start, or ended before its time."""
+    """A node could not start, or ended before its time."""
 
 
 class Process:
@@ -93,7 +94,7 @@ class Process:
 
 
 class Processes:
-    """The processes of one demo on a ROS domain of their own; leaving the context ends them all.
+    """Nodes as processes on a ROS domain of their own; leaving the context ends them all.
 
     Args:
         logs: folder of their logs.
@@ -171,3 +172,15 @@ def demo_environment(profile: Path) -> dict[str, str]:
     if environment.get("ROS_DISTRO") == "humble":
         private["ROS_LOCALHOST_ONLY"] = "1"  # the only name that Humble knows
     return {**without_empty_entries(environment), **profile_environment(profile), **private}
+
+
+def fast_dds_profile() -> Path:
+    """Return the profile whose shared memory holds whole images, from the repository or the installation."""
+    places = [folder / "config" / "fastdds.xml" for folder in share_folders()]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = ", ".join(str(place) for place in places)
+        raise RuntimeUnavailable(
+            f"no Fast DDS profile at {looked}: run `colcon build`, or run from the repository"
+        )
+    return found

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frankensplit.cli.common import add_data_root, add_device, add_json, write_json
+from frankensplit.arguments import add_data_root, add_device, add_json, write_json
 from frankensplit.errors import DataError
 from frankensplit.evaluation import OURS, RAW
 from frankensplit.writing import write_file
@@ -246,7 +246,7 @@ def _play_one(
 ) -> str | None:
     """Add the rows of one stream; return why some are missing, None when all are there."""
     from fs_bench.session import play
-    from fs_demo.processes import ProcessError
+    from fs_common.processes import ProcessError
 
     try:
         for outcome in play(link, scene.setup, stream.codec, stream.quality, losses):
@@ -334,10 +334,10 @@ def parse_stream(text: str) -> Stream:
     if codec in (RAW, OURS):
         return Stream(codec, None if codec == RAW else 0)
     rival = load_rival(codec)
-    if rival.SIGNAL != "image":
-        raise DataError(f"{codec} codes {rival.SIGNAL}, expected a codec of pictures: leave it out")
+    if rival.signal != "image":
+        raise DataError(f"{codec} codes {rival.signal}, expected a codec of pictures: leave it out")
     try:
-        stream = Stream(codec, int(quality) if quality else rival.QUALITIES[len(rival.QUALITIES) // 2])
+        stream = Stream(codec, int(quality) if quality else rival.qualities[len(rival.qualities) // 2])
     except ValueError as err:
         raise DataError(f"stream {text!r}: expected NAME or NAME:QUALITY, such as jpeg:60") from err
     rival.open_coder(stream.quality, Options())

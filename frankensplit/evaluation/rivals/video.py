@@ -4,7 +4,13 @@
 A stream can be joined at each of its key frames: parameter sets go with every one, and are counted. Key frames come at
 the interval and nowhere else. Pixels are 8 bit 4:2:0, BT.601, limited range. H.264 and H.265 know even sizes only:
 others are padded by the border, and one to three zero bytes after the packet, which these formats let decoders skip,
-tell what to crop.
+tell what to crop. The quality is the constant rate factor: lower is better.
+
+Each codec has three rivals: key frames only, where each frame must decode alone; a key frame every 10, where a loss may
+be seen for 10 frames; and one key frame, where nothing is ever lost. Their packets of key frames only decode alone,
+but the encoder's rate control remembers. x264 and x265 run at veryfast and zero latency, SVT-AV1 at preset 10 of its
+real-time mode, low delay; it orders its P-frames in layers of four, of which the lower have more bits, so sizes differ
+much from frame to frame. A key frame of AV1 holds temporal delimiter and sequence header; both are counted.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frankensplit.errors import RuntimeUnavailable
-from frankensplit.evaluation.rivals import Coder, Options
+from frankensplit.evaluation.rivals import Coder, Options, Rival
 from frankensplit.evaluation.rivals._wheel import import_wheel
 
 INTRA, GOP10, ENDLESS = 1, 10, 2**30  # frames from key frame to key frame
@@ -191,3 +198,26 @@ def _without_note(data: bytes) -> bytes:
     """Drop the NAL unit in which x264 names itself and its options, once a stream."""
     head, *units = data.split(START_CODE)
     return START_CODE.join([head, *(unit for unit in units if not unit.startswith(NOTE))])
+
+
+def _rival(codec: VideoCodec, interval: int, qualities: tuple[int, ...]) -> Rival:
+    return Rival(partial(_open, codec, interval), qualities, sequence=True)
+
+
+def _open(codec: VideoCodec, interval: int, quality: int, options: Options) -> VideoCoder:
+    return VideoCoder(codec, quality, interval, options)
+
+
+CRF = (44, 40, 37, 34, 31, 28, 24, 20)
+CRF_AV1 = (62, 58, 54, 50, 45, 39, 32, 25)
+RIVALS = {
+    "h264-intra": _rival(H264, INTRA, CRF),
+    "h264-gop10": _rival(H264, GOP10, CRF),
+    "h264-p": _rival(H264, ENDLESS, CRF),
+    "h265-intra": _rival(H265, INTRA, CRF),
+    "h265-gop10": _rival(H265, GOP10, CRF),
+    "h265-p": _rival(H265, ENDLESS, CRF),
+    "av1-intra": _rival(AV1_INTRA, INTRA, (*CRF_AV1[1:], 17)),
+    "av1-gop10": _rival(AV1, GOP10, CRF_AV1),
+    "av1-p": _rival(AV1, ENDLESS, CRF_AV1),
+}
