@@ -38,6 +38,8 @@ NEEDS: Mapping[str, Mapping[str, Source]] = {
     "edge": {**_ROS, **_PYTHON},  # and one runtime of several
     "server": _SERVER,
     "demo": {**_SERVER, **_pip("av", "rosbags", "torchmetrics")},
+    "rviz": {"rviz2": _apt("rviz2")},
+    "foxglove": {"foxglove_bridge": _apt("foxglove-bridge")},
     "train": {
         **_PYTHON,
         **_NETWORKS,
