@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages that an edge node, a server, the demo and a training need, and what brings each. No imports of them."""
+"""The packages that an edge node, a server, the demo, its viewers and a training need, and what brings each."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ PAGES = [
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("doctor", "edge", "evaluation", "formats", "jetson", "method", "training")
+        for page in ("doctor", "edge", "evaluation", "formats", "jetson", "method", "training", "viewing")
     ),
 ]
 
