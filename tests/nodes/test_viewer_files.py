@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,16 +14,19 @@ import yaml
 from node_process import ROOT
 from observer import Observer
 
+from frankensplit.bundle import Bundle
+from fs_common.diagnostics import Diagnostics
 from fs_demo.launch_table import CAMERA
 from fs_demo.viewers import VIEWERS
-from fs_edge_node.launch_table import EDGE
 from fs_msgs.msg import FrameReport
 from fs_server_node import messages
-from fs_server_node.launch_table import SERVER
+from fs_server_node.outputs import Outputs
+from fs_server_node.parameters import ServerParameters
 
 IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
 ANNOTATIONS = {"foxglove_msgs/msg/ImageAnnotations"}
 REPORTS = {"fs_msgs/msg/FrameReport"}
+HEADS = {"segmentation": "mask", "detections": "boxes", "presence": "classes"}
 DIAGNOSTICS = {"diagnostic_msgs/msg/DiagnosticArray"}
 Named = tuple[str, set[str]]  # a topic, and the types that its panel shows
 
@@ -61,23 +65,25 @@ def config(viewer: str) -> Path:
 
 
 def test_every_topic_is_published_with_a_type_that_is_shown(start, observer: Observer) -> None:
-    start(EDGE).wait_ready()
-    start(SERVER, threads="1").wait_ready()
-    start(CAMERA)
+    start(CAMERA, patience_s="0")
+    labels = Bundle.open("street").labels
+    heads: Any = {name: SimpleNamespace(kind=kind) for name, kind in HEADS.items()}
+    # All that a server publishes, without its networks.
+    outputs = Outputs(observer.node, "", heads, labels, ServerParameters())
+    health = Diagnostics(observer.node, "", [])
     layout = json.loads(config("foxglove").read_text(encoding="utf-8"))
     named = [
         *of_rviz(yaml.safe_load(config("rviz").read_text(encoding="utf-8"))),
         *of_foxglove(layout),
     ]
     if messages.foxglove is None:  # then nobody publishes annotations; their names still have to be right
-        (view,) = (f"/detections/{topic}" for topic in ("annotations",))
-        assert {topic for topic, kinds in named if kinds == ANNOTATIONS} == {view}
+        assert [topic for topic, kinds in named if kinds == ANNOTATIONS] == ["/detections/annotations"]
         named = [(topic, kinds) for topic, kinds in named if kinds != ANNOTATIONS]
     topics = {topic for topic, _ in named}
     observer.until(lambda: all(map(observer.node.count_publishers, topics)), f"publishers of {topics}")
     kinds_of = dict(observer.node.get_topic_names_and_types())
     assert [(topic, kinds_of[topic]) for topic, kinds in named if not set(kinds_of[topic]) <= kinds] == []
-    assert len(named) >= 8
+    assert len(named) >= 8 and not outputs.listened() and health
     assert sorted(placed(layout["layout"])) == sorted(layout["configById"])
 
 

@@ -18,7 +18,6 @@ from pictures import mask_of
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from street_frames import header, latent
-from vision_msgs.msg import Detection2DArray
 
 from frankensplit.bundle import Bundle
 from frankensplit.edge.image import decode_compressed
@@ -29,6 +28,8 @@ from fs_common.images import jpeg_message, png_message
 from fs_msgs.msg import CompressedLatent, FrameReport
 from fs_server_node.launch_table import SERVER
 from fs_server_node.messages import image_annotations
+from fs_server_node.outputs import Outputs
+from fs_server_node.parameters import ServerParameters
 
 SEQUENCE = count()
 VIEWS = {
@@ -160,10 +161,17 @@ def test_boxes_become_loops_and_texts_of_the_image_panel() -> None:
     assert image_annotations(foxglove_messages(), header(4), empty, labels).points == []
 
 
-def test_annotations_are_published(server: NodeProcess, observer: Observer) -> None:
+def test_annotations_are_published_while_somebody_listens(observer: Observer) -> None:
     messages = pytest.importorskip("foxglove_msgs.msg", reason="no wheel of foxglove_msgs: apt, or build it")
-    boxes = observer.record(Detection2DArray, "/seen/detections")
-    annotations = observer.record(messages.ImageAnnotations, "/seen/detections/annotations")
-    predicted(observer, boxes, annotations)
-    assert len(annotations[0].points) == len(annotations[0].texts) == len(boxes[0].detections)
-    assert all(one.timestamp == header(0).stamp for one in annotations[0].points)
+    labels = Bundle.open("street").labels
+    heads: Any = {"detections": SimpleNamespace(kind="boxes")}
+    outputs = Outputs(observer.node, "boxes/", heads, labels, ServerParameters())
+    assert outputs.listened_heads(["detections"]) == []
+    annotations = observer.record(messages.ImageAnnotations, "/boxes/detections/annotations")
+    observer.until(lambda: outputs.listened_heads(["detections"]), "the server to see the subscriber")
+    boxes = BoxesResult(np.array([[1, 2, 3, 4]], np.float32), np.array([0]), np.array([0.5], np.float32))
+    observer.until(
+        lambda: annotations, "annotations", lambda: outputs.publish_views(header(0), {"detections": boxes})
+    )
+    assert annotations[0].points[0].timestamp == header(0).stamp
+    assert annotations[0].texts[0].text.endswith(" 0.50") and len(annotations[0].points[0].points) == 4
