@@ -113,10 +113,8 @@ class Source:
     def _elsewhere(self) -> str:
         known = {_type_name(self.kind): "", **{kind: f" ({cure})" for kind, cure in self.cures.items()}}
         topics = self.node.get_topic_names_and_types()
-        ours = {(self.node.get_namespace(), self.node.get_name())}
-        ours |= {
-            who for name, kinds in topics if REPORT in kinds for who in self._who(name)
-        }  # servers: masks, overlays
+        servers = {who for name, kinds in topics if REPORT in kinds for who in self._who(name)}
+        ours = servers | {(self.node.get_namespace(), self.node.get_name())}  # their images are drawn
         found = [
             name + known[kind]
             for name, kinds in topics
