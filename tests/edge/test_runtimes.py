@@ -39,8 +39,8 @@ def test_onnx_runtime_reports_to_nobody(model):
     environment = {**os.environ, "XDG_CACHE_HOME": "/proc/nowhere"}
     environment.pop("ORT_DISABLE_TELEMETRY", None)  # which this process has by now
     code = (
-        "from frankensplit.edge.runtimes.onnxruntime import open_session, CPU; import sys; from pathlib import Path; "
-        + ("open_session(Path(sys.argv[1]), [(CPU, {})], 1)")
+        "import sys; from pathlib import Path; from frankensplit.edge.runtimes.onnxruntime import CPU, open_session; "
+        "open_session(Path(sys.argv[1]), [(CPU, {})], 1)"
     )
     said = subprocess.run(
         [sys.executable, "-c", code, model], env=environment, capture_output=True, text=True
