@@ -14,6 +14,7 @@ from frankensplit.fast_dds import WITHOUT_SHARED_MEMORY, export_line, other_user
 from fs_common.qos import AUTO, keep_last
 
 MOST_NAMED = 3
+REPORT = "fs_msgs/msg/FrameReport"  # by which a server is known
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class Source:
     def _all(self) -> Sequence[TopicEndpointInfo]:
         return self.node.get_publishers_info_by_topic(self.topic)
 
+    def _who(self, topic: str) -> set[tuple[str, str]]:
+        """Return namespace and name of the nodes that publish a topic."""
+        return {(one.node_namespace, one.node_name) for one in self.node.get_publishers_info_by_topic(topic)}
+
     def _other_type(self, found: Sequence[TopicEndpointInfo]) -> str:
         types = sorted({one.topic_type for one in found})
         cure = next((f": {self.cures[one]}" for one in types if one in self.cures), "")
@@ -108,11 +113,13 @@ class Source:
     def _elsewhere(self) -> str:
         known = {_type_name(self.kind): "", **{kind: f" ({cure})" for kind, cure in self.cures.items()}}
         topics = self.node.get_topic_names_and_types()
+        servers = {who for name, kinds in topics if REPORT in kinds for who in self._who(name)}
+        ours = servers | {(self.node.get_namespace(), self.node.get_name())}  # their images are drawn
         found = [
             name + known[kind]
             for name, kinds in topics
             for kind in kinds
-            if kind in known and self.node.count_publishers(name)
+            if kind in known and self._who(name) - ours
         ]
         more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         return f"; {self.role}s are on {', '.join(found[:MOST_NAMED])}{more}" if found else ""

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
+import subprocess
 import sys
 
 import numpy as np
@@ -31,6 +33,19 @@ from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 
 def frame(height: int = 64, width: int = 96) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+
+
+def test_onnx_runtime_reports_to_nobody(model):
+    environment = {**os.environ, "XDG_CACHE_HOME": "/proc/nowhere"}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)  # which this process has by now
+    code = (
+        "import sys; from pathlib import Path; from frankensplit.edge.runtimes.onnxruntime import CPU, open_session; "
+        "open_session(Path(sys.argv[1]), [(CPU, {})], 1)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, model], env=environment, capture_output=True, text=True
+    )
+    assert (said.returncode, said.stderr) == (0, "")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from fs_common.images import image_message
 from fs_common.publishers import Source
 from fs_common.qos import keep_last
 from fs_edge_node.launch_table import EDGE
-from fs_msgs.msg import CompressedLatent
+from fs_msgs.msg import CompressedLatent, FrameReport
 from fs_server_node.launch_table import SERVER
 
 RGB = np.zeros((96, 128, 3), np.uint8)
@@ -215,6 +215,25 @@ def test_the_log_says_that_users_share_no_memory(
     assert export_line("fastdds-udp.xml") in source.unheard()
     observer.node.destroy_publisher(camera)
     node.destroy_node()
+
+
+def test_what_a_server_draws_is_not_taken_for_a_camera(ros_context: Context, observer: Observer) -> None:
+    reader, server = (Node(name, context=ros_context) for name in ("reader", "drawing"))
+    for kind, name in ((FrameReport, "report"), (Image, "overlay"), (Image, "segmentation/mask")):
+        server.create_publisher(kind, f"/drawn/{name}", RELIABLE)
+    reader.create_publisher(CompressedImage, "/drawn/preview", RELIABLE)
+    camera = observer.node.create_publisher(Image, "/drawn/front", SENSOR)
+    source = Source(
+        reader, "/drawn/image", Image, "image", "auto", 1, {"sensor_msgs/msg/CompressedImage": "so"}
+    )
+    for name in ("front", "report", "overlay", "segmentation/mask", "preview"):
+        observer.until(lambda name=name: reader.count_publishers(f"/drawn/{name}"), name)
+    said = source.trouble()
+    assert "nobody publishes /drawn/image; images are on " in said and said.count("/drawn/") == 2
+    assert "/drawn/front" in said
+    observer.node.destroy_publisher(camera)
+    reader.destroy_node()
+    server.destroy_node()
 
 
 def test_users_that_share_no_memory_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
