@@ -24,7 +24,7 @@ PACKAGE := pyproject.toml setup.py $(wildcard frankensplit/codec/*.c) requiremen
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup messages demo test test-fast fuzz bench lint format clean
+.PHONY: help setup messages demo test test-fast fuzz bench docs lint mypy format clean
 
 help:             ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -48,9 +48,14 @@ fuzz: setup       ## feed hostile input to all readers for MINUTES=5; the C code
 bench: setup      ## compare speed and bytes with the committed figures (2 to 5 min)
 	$(BIN)/frankensplit bench check
 
-lint: setup       ## run ruff and mypy
+docs: $(DONE)/docs ## build the site of docs/ with its API reference in build/docs; every link is checked
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+lint: setup mypy  ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy: setup
 	$(BIN)/mypy
 
 format: setup     ## let ruff format the code
@@ -59,6 +64,10 @@ format: setup     ## let ruff format the code
 
 clean:            ## remove .venv and everything built
 	rm -rf $(VENV) build install log *.egg-info demo-output frankensplit/codec/*.so
+
+$(DONE)/docs: $(DONE)/package requirements/docs.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c requirements/constraints.txt -r requirements/docs.txt
+	@touch $@
 
 # Each file in $(DONE) says that a step came to its end. A step that was interrupted has none and runs again.
 $(DONE)/venv:

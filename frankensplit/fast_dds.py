@@ -7,6 +7,7 @@ import os
 import pwd
 from pathlib import Path
 
+from frankensplit.errors import shown
 from frankensplit.places import share_folders
 
 # The first name is read by all, the second from Kilted on.
@@ -20,6 +21,16 @@ def export_line(profile: str = FOR_IMAGES) -> str:
     places = [place / "config" / profile for place in share_folders()]
     file = next((place for place in places if place.is_file()), Path("config") / profile)
     return " ".join(["export", *(f"{variable}={file}" for variable in PROFILE_VARIABLES)])
+
+
+def profiles_missing() -> list[str]:
+    """Say which profiles that this process was given are not there: Fast DDS goes on without, in words of its own."""
+    given = ((variable, os.environ.get(variable)) for variable in PROFILE_VARIABLES)
+    return [
+        f"{variable} is {shown(file)}, and there is no such file: whole images may be lost; {export_line()}"
+        for variable, file in given
+        if file and not Path(file).is_file()
+    ]
 
 
 def other_users(folder: Path = SHARED_MEMORY) -> list[str]:

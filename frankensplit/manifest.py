@@ -76,6 +76,7 @@ LABELS: Allowed = {
     "classes": Several(CLASS_NAME, 1, MAX_CLASSES),
     "ignore": BYTE,
     "exclusive": Switch(),
+    "max_overlap": Number(0, 1),
 }
 A_CLASS: Allowed = {"colors": Several(BYTE, 3, 3), "frequency": Number(0, 1), "mask_indices": BYTE}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages that an edge node, a server, the demo and a training need, and what brings each. No imports of them."""
+"""The packages that an edge node, a server, the demo, its viewers and a training need, and what brings each."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ NEEDS: Mapping[str, Mapping[str, Source]] = {
     "edge": {**_ROS, **_PYTHON},  # and one runtime of several
     "server": _SERVER,
     "demo": {**_SERVER, **_pip("av", "rosbags", "torchmetrics")},
+    "rviz": {"rviz2": _apt("rviz2")},
+    "foxglove": {"foxglove_bridge": _apt("foxglove-bridge")},
     "train": {
         **_PYTHON,
         **_NETWORKS,

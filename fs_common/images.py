@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -18,6 +19,8 @@ from frankensplit.results import MaskResult
 AnyImage = Image | CompressedImage
 Converter = Callable[[Image], "NDArray[np.uint8]"]
 builtin_to_rgb: Converter = message_to_rgb
+
+PNG_LEVEL = 3  # image_transport's own default
 
 # What every cv_bridge turns into rgb8, with the bytes of a pixel; other encodings go the builtin way.
 CV_BRIDGE_PIXEL_BYTES = {
@@ -84,6 +87,38 @@ def mask_of(message: Image) -> MaskResult:
     """Return the class mask in a mono8 image."""
     pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     return MaskResult(np.ascontiguousarray(pixels[:, : message.width]))
+
+
+def png_message(header: Header, mask: NDArray[np.uint8]) -> CompressedImage:
+    """Make a CompressedImage of uint8 pixels ``(H, W)`` that loses nothing, as image_transport sends mono8 as PNG."""
+    return _file_message(
+        header, mask, ".png", "mono8; png compressed ", [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
+    )
+
+
+def jpeg_message(header: Header, rgb: NDArray[np.uint8], quality: int) -> CompressedImage:
+    """Make a CompressedImage of uint8 RGB ``(H, W, 3)``, as image_transport sends rgb8 as JPEG.
+
+    Raises:
+        ImageError: a side is longer than a JPEG can say.
+    """
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    return _file_message(
+        header, bgr, ".jpg", "rgb8; jpeg compressed bgr8", [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+
+
+def _file_message(
+    header: Header, pixels: NDArray[np.uint8], ending: str, file_format: str, options: list[int]
+) -> CompressedImage:
+    try:
+        written, file = cv2.imencode(ending, pixels, options)
+    except cv2.error:
+        written = False
+    if not written:
+        height, width = pixels.shape[:2]
+        raise ImageError(f"a picture of {width}x{height} cannot be written as {ending}; send smaller images")
+    return CompressedImage(header=header, format=file_format, data=byte_array(file))
 
 
 def byte_array(data: bytes | NDArray[np.uint8]) -> array.array[int]:

@@ -6,11 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from frankensplit.errors import RuntimeUnavailable
+from frankensplit.needs import brought_by
 from fs_common.launch_environment import driver_advice, profile_environment
 from fs_common.node_launch import PACKAGE, Argument, NodeLaunch, existing
 from fs_common.parameters import to_plain
@@ -45,10 +51,24 @@ def driver_profile() -> list[LogInfo]:
     return [LogInfo(msg=text) for text in driver_advice()]
 
 
+def require_package(part: str, package: str) -> None:
+    """Refuse to go on without a package of another project; ``part`` is a key of ``frankensplit.needs.NEEDS``.
+
+    Raises:
+        RuntimeUnavailable: it is not installed.
+    """
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        raise RuntimeUnavailable(
+            f"{part} needs the package {package}, which is not installed: {brought_by(part, [package])}"
+        ) from error
+
+
 def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: list[Action] | None) -> Node:
     names = [argument.name for argument in node.arguments(params_file)]
     values = {name: LaunchConfiguration(name).perform(context) for name in names}
-    file = existing(params_file, values[params_file] or str(_installed(node.config_file)))
+    file = existing(params_file, values[params_file] or str(installed(node.config_file)))
     parameters = {name: to_plain(value) for name, value in node.parameters(values).items()}
     return Node(
         package=PACKAGE,
@@ -70,8 +90,9 @@ def _node(context: LaunchContext, node: NodeLaunch, params_file: str, on_exit: l
 def _profile(dds_profile: str, own: str) -> dict[str, str]:
     if dds_profile == "none":
         return {}
-    return profile_environment(Path(dds_profile) if dds_profile else _installed(own))
+    return profile_environment(Path(dds_profile) if dds_profile else installed(own))
 
 
-def _installed(config_file: str) -> Path:
+def installed(config_file: str) -> Path:
+    """Give the path of a file in the installed ``config/``."""
     return Path(get_package_share_directory(PACKAGE)) / "config" / config_file

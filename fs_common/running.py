@@ -13,8 +13,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
-from frankensplit.errors import FrankensplitError, RuntimeUnavailable, one_line
+from frankensplit.errors import FrankensplitError, ParameterError, RuntimeUnavailable, one_line
+from frankensplit.fast_dds import profiles_missing
 from fs_common.causes import cause_of
 from fs_common.ending import LEAVE_S, Ending, take_signals
 from fs_common.parameter_files import given_in, missed
@@ -22,6 +24,7 @@ from fs_common.quiet_stderr import quiet_stderr
 
 RCLError = rclpy_implementation.RCLError
 RESULTS_S = 50.0  # for nodes that write results at their end; who started them waits a minute
+LOG_PLACES = ("HOME", "ROS_HOME", "ROS_LOG_DIR")  # by which ROS finds a folder for its log
 HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
 
 
@@ -34,11 +37,17 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     after a signal the process ends in any case, with status 0.
     """
     ending = take_signals()
+    if not any(os.environ.get(name) for name in LOG_PLACES):
+        return _cannot_start(
+            f"none of {', '.join(LOG_PLACES)} is set, so there is no place for the log: set one"
+        )
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        strays = remove_ros_args(args)[args is None :]  # without the program's name
     except Exception as error:  # what rclpy raises for arguments and environment has no common base
         return _cannot_start(f"ROS refuses the arguments or the environment: {cause_of(error)}")
     try:
+        _require_none(strays)
         _require_domain(rclpy.get_default_context().get_domain_id())
         node = _make(kind, ending)
     except (
@@ -50,7 +59,9 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
         ImportError,
     ) as error:
         rclpy.try_shutdown()
-        return _cannot_start(error)
+        return _cannot_start(cause_of(error))
+    for text in profiles_missing():
+        node.get_logger().warning(text)
     for file in given_in(sys.argv if args is None else args):
         if text := missed(file, node.get_fully_qualified_name()):
             node.get_logger().warning(text)
@@ -93,6 +104,15 @@ def _abandon(node: Node) -> None:
     with suppress(Exception):
         Node.destroy_node(node)
     os._exit(0)
+
+
+def _require_none(strays: list[str]) -> None:
+    # ROS leaves to the program what is not for ROS, and a parameter in a launch file's way would be lost in silence.
+    if strays:
+        raise ParameterError(
+            f"arguments that are not understood: {one_line(' '.join(strays))}; parameters are given as "
+            "--ros-args -p NAME:=VALUE, topics as --ros-args -r NAME:=TOPIC"
+        )
 
 
 def _require_domain(number: int) -> None:

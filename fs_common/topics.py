@@ -9,10 +9,9 @@ from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
 from frankensplit.errors import shown
-from fs_common.causes import cause_of
+from fs_common.causes import NAMES_ARE, cause_of
 
 COMPRESSED = "/compressed"  # how image_transport names what it sends as files
-RULE = "letters, digits and _ in parts divided by single /, no part begins with a digit: robot1/latent"
 
 
 def is_compressed(topic: str) -> bool:
@@ -26,5 +25,5 @@ def name_problem(node: Node, parameter: str, topic: str) -> str | None:
         validate_topic_name(topic)
         node.resolve_topic_name(topic)
     except (NameValidationException, rclpy_implementation.RCLError, ValueError) as error:
-        return f"{parameter} names {shown(topic)}, expected {RULE} ({cause_of(error)})"
+        return f"{parameter} names {shown(topic)}, expected {NAMES_ARE} ({cause_of(error)})"
     return None

@@ -48,5 +48,13 @@ class RecorderParameters:
 
     folder: str = parameter("recording", "Folder of the rosbag2 to write; it must not exist")
     exclude: tuple[str, ...] = parameter(
-        ("/rosout", "/parameter_events", "/overlay"), "Topics that are not recorded, by full name"
+        (
+            "/rosout",
+            "/parameter_events",
+            "/overlay*",
+            "*/color_mask",
+            "*/mask/compressed",
+            "*/annotations",
+        ),
+        "Topics that are not recorded, by full name, * for any letters: what is made only for eyes",
     )

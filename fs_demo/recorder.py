@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder")
         chosen = declare(self, RecorderParameters)
-        self._excluded = set(chosen.exclude)
+        self._excluded = chosen.exclude
         self._types = type_store()
         self._writer = Writer(Path(chosen.folder), version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         try:
@@ -61,7 +62,8 @@ class RecorderNode(Node):
 
     def _look(self) -> None:
         for topic, kinds in self.get_topic_names_and_types():
-            if topic not in self._recorded | self._excluded and self.count_publishers(topic):
+            excluded = any(fnmatchcase(topic, pattern) for pattern in self._excluded)
+            if topic not in self._recorded and not excluded and self.count_publishers(topic):
                 self._recorded.add(topic)
                 self._record(topic, kinds[0])
 

@@ -4,11 +4,12 @@
 A frame goes through three threads, so that one is received and prepared while the one before is in the network: the
 callback stores it, ``prepare`` makes network input of it, ``finish`` encodes and publishes it. One image at most
 waits to be prepared, the newest: an older one is dropped. One prepared frame at most waits for the network, and it is
-prepared as late as ``Pace`` allows, so that it is of the newest image too and none is prepared in vain.
+prepared as late as ``Pace`` allows, so that it is of the newest image too and none is prepared in vain. Previews, where
+they are asked for, are made in a thread of their own of frames whose latents have been published.
 
 Each copy of an image on this way: DDS to message (rclpy); colours (none for ``rgb8``), or the file of a compressed
 image and its pixels; scaling (none at the nominal size); padding (none where the sides are multiples). The runtime
-reads what comes out in place. The message is let go of when it has been prepared.
+reads what comes out in place. The message is let go of when it has been prepared, or has been shown.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from fs_common.worker import NewestWins
 from fs_edge_node.encoding import level_problem, open_encoder
 from fs_edge_node.pace import Pace
 from fs_edge_node.parameters import EdgeParameters
+from fs_edge_node.preview import Preview
 from fs_msgs.msg import CompressedLatent
 
 STREAM = "image"
@@ -69,6 +71,7 @@ class Ready:
     header: Header
     received: Time
     convert_ms: float
+    shown: NDArray[np.uint8] | None  # what a preview is made of, if one is due
 
 
 class EdgeNode(Node):
@@ -99,7 +102,12 @@ class EdgeNode(Node):
         self._finisher = NewestWins[Ready](self._work_finish, "finish")
         self._cadence = Cadence()
         self._switch = Switch(self, self._free, self._take, lambda: self._input.follow())
-        self._input = LazyInput(source, self._on_image, self._wanted, told=True)
+        self._preview = (
+            Preview(self, self._rate, lambda: self._stream, lambda: self._input.follow())
+            if self._chosen.preview
+            else None
+        )
+        self._input = LazyInput(source, self._on_image, self._needed, told=True)
         warnings = (source.crowd, self._few)
         self._stream = Stream(self, STREAM, self._wanted, self._input, self._facts, warnings, self._switch)
         self._diagnostics = Diagnostics(self, self._codec.id_hex, [self._stream])
@@ -109,6 +117,8 @@ class EdgeNode(Node):
         """End the workers in the order of the frames' way, then the node."""
         for worker in (self._preparer, self._finisher):
             self._stream.meter.add(dropped=len(worker.close()))
+        if self._preview:
+            self._preview.close()
         super().destroy_node()
 
     def _source(self) -> Source:
@@ -146,6 +156,12 @@ class EdgeNode(Node):
             return False
         return not self.get_parameter("lazy").value or self._publisher.get_subscription_count() > 0
 
+    def _needed(self) -> bool:
+        return self._wanted() or (self._preview is not None and self._switch.on and self._preview.listened())
+
+    def _preview_due(self) -> bool:
+        return self._preview is not None and self._switch.on and self._preview.due()
+
     def _limits(self) -> Limits:
         return Limits(*(self.get_parameter(name).value for name in ("level", "target_kbps", "max_fps")))
 
@@ -153,7 +169,7 @@ class EdgeNode(Node):
         received = self.get_clock().now().to_msg()
         self._stream.meter.arrive()
         self._cadence.add(stamp_ns(image.header.stamp))
-        if not self._wanted():
+        if not (self._wanted() or self._preview_due()):
             self._stream.meter.add(unheard=1)
             return
         self._rate.limit(self._limits())
@@ -173,7 +189,12 @@ class EdgeNode(Node):
         started = time.perf_counter()
         rgb = self._to_rgb(arrival.image)
         convert_ms = (time.perf_counter() - started) * 1e3
-        ready = Ready(encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms)
+        if self._preview and not self._wanted():
+            self._stream.meter.add(unheard=1)  # but by an operator
+            self._preview.offer(arrival.image.header, rgb)
+            return
+        shown = rgb if self._preview_due() else None
+        ready = Ready(encoder.prepare(rgb), arrival.image.header, arrival.received, convert_ms, shown)
         self._pace.prepared(time.perf_counter() - started)
         if self._finisher.put(STREAM, ready):
             self._stream.meter.add(dropped=1)
@@ -197,6 +218,8 @@ class EdgeNode(Node):
         self._sequence, self._level = (self._sequence + 1) % 2**32, level
         now = self.get_clock().now().to_msg()
         self._stream.meter.publish(len(frame.data), elapsed_ms(ready.header.stamp, now))
+        if self._preview and ready.shown is not None:
+            self._preview.offer(ready.header, ready.shown)
 
     def _latent(self, ready: Ready, frame: EncodedFrame) -> CompressedLatent:
         return CompressedLatent(

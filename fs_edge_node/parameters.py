@@ -41,8 +41,8 @@ class EdgeParameters(CommonParameters):
     target_kbps: float = parameter(
         0.0,
         "Upper bound of kilobits (1000 bits) a second, on average over 5 s: the bytes of `latent.data`, which are "
-        "packets with their headers, but not the other fields (about 100 bytes) nor DDS and the network. Worse "
-        "levels are taken first; where the last is too much, frames are skipped. 0: no bound",
+        "packets with their headers, and of previews, but not the other fields (about 100 bytes) nor DDS and the "
+        "network. Worse levels are taken first; where the last is too much, frames are skipped. 0: no bound",
         limits=(0.0, 100_000.0),
         changeable=True,
     )
@@ -67,3 +67,22 @@ class EdgeParameters(CommonParameters):
         "Folder of built engines, for runtimes that build for one device; empty: the user's cache",
     )
     threads: int = parameter(1, "CPU threads of the encoder", limits=(1, 64))
+    preview: bool = parameter(
+        False,
+        "Publish JPEG pictures for people on `preview/compressed`, of frames whose latents have been sent; they are "
+        "made only while somebody subscribes",
+    )
+    preview_fps: float = parameter(
+        2.0,
+        "Upper bound of previews a second; with target_kbps they take half of it at most, and come less often where "
+        "that is too little",
+        limits=(0.1, 60.0),
+        changeable=True,
+    )
+    preview_size: int = parameter(
+        320,
+        "Longer side of previews in pixels; smaller images keep their size",
+        limits=(16, 4096),
+        changeable=True,
+    )
+    preview_quality: int = parameter(50, "JPEG quality of previews", limits=(1, 100), changeable=True)

@@ -24,7 +24,7 @@ class Answers:
         self._node = node
         self._served = served
         self.place = node.resolve_topic_name(f"{prefix}{served.place}report").removesuffix("report")
-        self._outputs = Outputs(node, prefix + served.place, served.heads, chosen)
+        self._outputs = Outputs(node, prefix + served.place, served.heads, served.bundle.labels, chosen)
         self._outputs.publish_labels(self._now(), served.thresholds(chosen))
 
     @property
@@ -41,7 +41,7 @@ class Answers:
         return self._outputs.listened()
 
     def wants_overlay(self) -> bool:
-        """Tell whether anybody subscribes to the overlay."""
+        """Tell whether anybody subscribes to the overlay, raw or compressed."""
         return self._outputs.wants_overlay()
 
     def give(self, frame: Frame, chosen: ServerParameters, totals: Totals) -> float | None:
@@ -62,6 +62,7 @@ class Answers:
         self._outputs.publish_results(frame.header, results)
         report = complete(frame.report(), prediction, self._now(), totals)
         self._outputs.publish_report(report)
+        self._outputs.publish_views(frame.header, results)
         if self._outputs.wants_overlay():
             drawn = draw_overlay(frame.picture(), results, self.bundle.labels)
             self._outputs.publish_overlay(frame.header, drawn)

@@ -54,7 +54,10 @@ def open_reader(path: Path) -> Any:
 
     _bound_rosbags()
     if path.is_dir():
-        read_yaml(path / BAG_INDEX)
+        try:
+            read_yaml(path / BAG_INDEX)
+        except DataError as err:
+            raise DataError(f"cannot open rosbag {path}: {err}; {_advice(path, '')}") from err
     for file in path.iterdir() if path.is_dir() else [path, *filter(Path.exists, journals(path))]:
         if not file.is_dir():
             require_file(file)
@@ -68,7 +71,7 @@ def open_reader(path: Path) -> Any:
     except Exception as err:
         if path.is_dir():
             _require_good(path)
-        what = "it was not recorded by ROS 2" if "Profile is not" in str(err) else _advice(path)
+        what = "it was not recorded by ROS 2" if "Profile is not" in str(err) else _advice(path, str(err))
         raise DataError(f"cannot open rosbag {path}: {_words(err)}; {what}") from err
     storages = getattr(reader, "storages", [reader])
     try:
@@ -93,7 +96,7 @@ def read_messages(reader: Any, path: Path, connections: Sequence[Any]) -> Iterat
     except DataError as err:
         raise DataError(f"rosbag {path}: {err}") from err
     except Exception as err:  # rosbags and what it is made of share no base class
-        raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path)}") from err
+        raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path, str(err))}") from err
 
 
 def cut_off(reader: Any) -> list[str]:
@@ -122,8 +125,16 @@ def _require_good(folder: Path) -> None:
             open_reader(file).close()
 
 
-def _advice(path: Path) -> str:
+def _advice(path: Path, cause: str) -> str:
     """Return the command that makes a bag readable again."""
+    if path.is_dir() and "files are missing" in cause:
+        there = [str(file) for file in listed(path) if file.suffix.lower() in BAG_FILES]
+        return (
+            f"copy them there, or give one that is there ({', '.join(there)}), or let `ros2 bag reindex {path}` write "
+            f"{BAG_INDEX} again"
+            if there
+            else f"it has {BAG_INDEX} and no file of messages: copy them there"
+        )
     if path.is_dir():
         return f"if {BAG_INDEX} does not fit the files, `ros2 bag reindex {path}` writes it again"
     if not path.stat().st_size:

@@ -87,7 +87,8 @@ def read_annotations(path: Path) -> Annotations:
     categories, bad = _understood(content["categories"], _category)
     names = dict(categories)
     classes = {known: place for place, known in enumerate(sorted(names, key=natural))}
-    images, bad_images = _understood(content["images"], _image)
+    known_images: set[str] = set()
+    images, bad_images = _understood(content["images"], lambda one: _image(one, known_images))
     boxes: Found = {known: [] for known, _ in images}
 
     def add(one: Any) -> str | None:
@@ -111,6 +112,9 @@ def read_annotations(path: Path) -> Annotations:
         f"{count} annotations are not used: {why}" for why, count in Counter(filter(None, said)).items()
     ]
     listed_pictures = [_picture(one, boxes[known]) for known, one in images]
+    outside = sum(map(len, boxes.values())) - sum(len(one.boxes.corners) for one in listed_pictures)
+    if outside:
+        notes.append(f"{outside} annotations are not used: boxes lie outside of their picture")
     return Annotations(path, [names[known] for known in classes], listed_pictures, notes)
 
 
@@ -148,10 +152,15 @@ def _category(one: Any) -> tuple[str, str]:
     return known, str(one.get("name", known))
 
 
-def _image(one: Any) -> tuple[str, tuple[str, tuple[int, int] | None]]:
+def _image(one: Any, before: set[str]) -> tuple[str, tuple[str, tuple[int, int] | None]]:
+    known = _id(one["id"])
+    if known in before:
+        raise ValueError("another picture has the same id")
     sides = one.get("height"), one.get("width")
     size = None if None in sides else (int(sides[0]), int(sides[1]))
-    return _id(one["id"]), (str(one["file_name"]), size if size and min(size) > 0 else None)
+    name = str(one["file_name"]).replace("\\", "/")  # as Windows divides folders
+    before.add(known)
+    return known, (name, size if size and min(size) > 0 else None)
 
 
 def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> Picture:
@@ -169,6 +178,14 @@ def _id(value: Any) -> str:
     return str(value)
 
 
+def _numbers(values: Any) -> list[float]:
+    """Return a list of numbers, some of which may be text; an empty one where it is none."""
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        return []
+
+
 def _add(one: Any, classes: dict[str, int], boxes: Found) -> str | None:
     """Add one annotation to its picture; return why it is not used though nothing is wrong with it."""
     if one.get("iscrowd"):
@@ -176,7 +193,7 @@ def _add(one: Any, classes: dict[str, int], boxes: Found) -> str | None:
     image, category = _id(one["image_id"]), _id(one["category_id"])
     if image not in boxes or category not in classes:
         raise ValueError(f"of picture {one_line(image)} and category {one_line(category)}, not listed")
-    bbox = [float(value) for value in one["bbox"]]
+    bbox = _numbers(one["bbox"])
     if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
         raise ValueError(f"bbox is {shown(one['bbox'])}, expected four numbers x, y, width, height")
     x, y, width, height = bbox

@@ -19,17 +19,16 @@ from frankensplit.data.labels import UNLABELLED, list_names, map_mask, mask_tabl
 from frankensplit.data.sources import (
     DEFAULT_FPS,
     STREET,
-    STREET_FRAMES,
-    FolderSource,
-    ShardSource,
     Skipped,
     Source,
     SourceFrame,
-    StreetSplit,
     is_camera,
     nothing_left,
     open_source,
 )
+from frankensplit.data.sources.folder import FolderSource
+from frankensplit.data.sources.shard import ShardSource
+from frankensplit.data.sources.street import STREET_FRAMES, StreetSplit
 from frankensplit.data.truth import Boxes, Truth, TruthKind
 from frankensplit.errors import DataError
 
@@ -163,7 +162,7 @@ class Frames:
                 yield frame
         if self._whole and len(self.skipped) >= total:
             bad = [Skipped(name, cause) for name, cause in self.skipped.items()]
-            raise nothing_left(self.name, total, bad)
+            raise nothing_left(self.name, total, bad, self._source.notes)
 
     def never_seen(self) -> list[str]:
         """Return a note of the set's classes that the truth of the last pass never had; none where it has them all."""

@@ -55,11 +55,13 @@ def read_file(path: Path, limit: int) -> bytes:
 def read_json(path: Path, limit: int) -> Any:
     """Return the value that a JSON file holds; errors as :func:`read_file`, or it is not JSON or nested too deep."""
     try:
-        return json.loads(read_file(path, limit).decode("utf-8-sig"))  # Windows writes a mark before the text
+        return json.loads(
+            read_file(path, limit)
+        )  # tells UTF-8, 16 and 32 apart, and drops a mark before them
     except RecursionError as err:
         raise DataError(f"cannot read {shown(str(path))}: it is nested too deep") from err
     except ValueError as err:
-        raise DataError(f"cannot read {shown(str(path))}: {err}") from err
+        raise DataError(f"cannot read {shown(str(path))}: it is not JSON in UTF-8: {err}") from err
 
 
 def read_yaml(path: Path) -> Any:
@@ -76,7 +78,7 @@ def read_yaml(path: Path) -> Any:
         _require_few_values(name, text)
         return yaml.load(text, Loader=_LOADER)
     except (ValueError, yaml.YAMLError) as err:
-        raise DataError(f"cannot read {name}: {err}") from err
+        raise DataError(f"cannot read {name}: {' '.join(str(err).split())}") from err
 
 
 def _require_few_values(name: str, text: str) -> None:

@@ -20,7 +20,15 @@ MASK_SUFFIX = "mask.png"
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH, _PNG_KIND = 24, 25  # in IHDR, which comes first
-_GREY, _PALETTE = 0, 3
+_GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4
+# What people's files are that end as pictures which are read: where the mark is, the mark, what it says.
+_OTHERS = (
+    (0, b"GIF8", "a GIF"),
+    (4, b"ftyp", "HEIC, AVIF or a film"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"<", "a web page or SVG"),
+)
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -75,6 +83,8 @@ def decode_mask(data: bytes, name: str) -> NDArray[np.uint8]:
     if kind == _PALETTE:
         return _palette_mask(data, name)
     pixels = _decode(data, name, cv2.IMREAD_UNCHANGED)
+    if kind == _GREY_ALPHA:
+        pixels = pixels[..., 0]
     if pixels.ndim == 3:
         raise DataError(
             f"{name} has {pixels.shape[2]} channels, expected one with class indices; convert colours to indices"
@@ -120,6 +130,9 @@ def _require_payable(data: bytes, name: str) -> None:
 
 
 def _damaged(data: bytes, name: str, cause: str = "") -> DataError:
+    for at, mark, what in _OTHERS:
+        if data[at : at + len(mark)] == mark:
+            return DataError(f"{name} is {what} by what is in it: save it as JPEG or PNG")
     return DataError(f"{name} is damaged or no picture ({len(data)} bytes){cause}")
 
 

@@ -25,8 +25,9 @@ CLASS_SUFFIX = "cls"
 MAX_CLASS_DIGITS = 18  # fits into 64 bits
 MAX_MEMBERS = 1 << 20  # of one shard, 1 kB of memory each; tools for such shards put some 10,000 into one
 _READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
-# No dot files, as the ._ copies of macOS; a dot between digits, as in a stamp of ROS, belongs to the key.
-_MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./](?:[^./]|(?<=[0-9])\.(?=[0-9]))*)\.([^/]+)")
+# No dot files, as the ._ copies of macOS; a dot before a digit, as in a stamp of ROS or frame.0001, belongs to the key.
+_MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./](?:[^./]|\.(?=[0-9]))*)\.([^/]+)")
+_NUMBER = re.compile(r"-\d+(?:-of-\d+)?$")  # of a shard, behind the name of its split
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _split_of(path: Path) -> str:
-    return re.sub(r"-\d.*", "", path.stem)
+    return _NUMBER.sub("", path.stem)
 
 
 def read_shard(path: Path) -> Iterator[Sample]:

@@ -56,6 +56,11 @@ def by_orientation(value: int) -> Turn:
     return _BY_ORIENTATION.get(value, UPRIGHT)
 
 
+def by_rotation(degrees: float) -> Turn:
+    """Return the quarter turn nearest to a rotation against the clock."""
+    return (UPRIGHT, _BY_ORIENTATION[8], _BY_ORIENTATION[3], _BY_ORIENTATION[6])[round(degrees / 90) % 4]
+
+
 def by_display_matrix(data: Any) -> Turn:
     """Return the quarter turn nearest to a display matrix of FFmpeg's: nine int32; None or another size: none."""
     if data is None or len(raw := bytes(data)) != _MATRIX.size:

@@ -114,10 +114,24 @@ def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
     scans = 1 if single else data.count(b"\xff\xda", scan)
     if scans > MAX_SCANS:
         raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
-    # Without an end marker such a file may be whole: its decoder tells. Of several scans some may be missing.
-    if not single and data.find(b"\xff\xd9", scan) < 0:
+    # Without an end marker a file may be whole: its decoder tells that of the last scan; others may be missing.
+    if not single and data.find(b"\xff\xd9", scan) < 0 and not _all_scanned(data, frame, scan):
         return None
     return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
+
+
+def _all_scanned(data: bytes, frame: int, scan: int) -> bool:
+    """Tell whether the scans that begin in a file bring each of a colour's 64 coefficients to its last bit."""
+    whole = (1 << 64) - 1
+    found = dict.fromkeys(data[frame + 10 : frame + 10 + 3 * data[frame + 9] : 3], 0)
+    while scan >= 0:
+        colours = data[scan + 5 : scan + 5 + 2 * data[scan + 4] : 2]
+        first, last, bits = data[scan + 5 + 2 * len(colours) :][:3].ljust(3, b"\xff")
+        if not bits & 15:  # the low half says how many bits are still to come
+            for colour in colours:
+                found[colour] = found.get(colour, 0) | whole & ((2 << last) - (1 << first))
+        scan = data.find(b"\xff\xda", scan + 2, len(data) - 4)
+    return all(one == whole for one in found.values())
 
 
 def _webp(data: bytes) -> Declared | None:

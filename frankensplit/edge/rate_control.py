@@ -15,6 +15,7 @@ from dataclasses import dataclass
 HYSTERESIS_S = 0.07
 INTERVALS = 16  # over which the time between frames is a mean
 SMOOTHING = 0.3  # weight of the newest packet in what the content is thought to take
+BESIDES = 0.5  # share of the budget that what is sent besides packets may take
 PAUSE = 4.0  # in mean intervals: a longer one is a camera that stopped
 
 
@@ -45,6 +46,9 @@ class RateControl:
     line the best level that the frame rate allows is taken; above its upper line the one before; in between nothing
     changes. Where even the last level is too much, frames are skipped until the account is in credit again.
     Each window of 5 s holds the target to 5 % or one packet, whichever is more, if the content wants that much.
+    What is sent besides packets, large and seldom, is paid for in instalments until it comes again, so that packets
+    get worse by as much and do not stop after each; a window may be off by one more of it. It comes less often where
+    it would take more than half.
 
     Args:
         steps: quantiser step of each quality level. How many bytes a level takes is learned from packets; before
@@ -64,6 +68,7 @@ class RateControl:
         self._interval = MeanInterval()
         self._sizes = PacketSizes(steps)
         self._level = limits.level
+        self._besides = Instalments()
         self._bytes = 0.0  # the account
         self._filled = clock()
 
@@ -74,6 +79,7 @@ class RateControl:
                 return
             self._fill()
             self._limits = limits
+            self._besides.forgive()
             line = HYSTERESIS_S * limits.bytes_per_s
             self._bytes = min(max(self._bytes, -line), line)
 
@@ -103,10 +109,27 @@ class RateControl:
             if self._limits.target_kbps:
                 self._bytes -= packet_bytes
 
+    def besides_s(self, least_s: float) -> float:
+        """Give the seconds from one thing that is sent besides packets to the next; at least ``least_s``."""
+        with self._lock:
+            return self._besides_s(least_s)
+
+    def spent_besides(self, sent_bytes: int, least_s: float) -> None:
+        """Tell what was sent besides packets, and will be again no sooner than after ``besides_s(least_s)``."""
+        with self._lock:
+            self._fill()
+            self._besides.bytes = sent_bytes
+            self._besides.add(self._clock(), self._besides_s(least_s))
+
+    def _besides_s(self, least_s: float) -> float:
+        if not self._limits.target_kbps:
+            return least_s
+        return max(least_s, self._besides.bytes / (BESIDES * self._limits.bytes_per_s))
+
     def _fill(self) -> None:
         now = self._clock()
         if self._limits.target_kbps:
-            earned = self._limits.bytes_per_s * (now - self._filled)
+            earned = self._limits.bytes_per_s * (now - self._filled) - self._besides.due(self._filled, now)
             self._bytes = min(self._bytes + earned, self._most())
         self._filled = now
 
@@ -144,7 +167,8 @@ class RateControl:
     def _share(self) -> float:
         """Bytes that come in from one frame to the next; frames that ``max_fps`` has just thinned are still near."""
         least_s = 1 / self._limits.max_fps if self._limits.max_fps else 0.0
-        return self._limits.bytes_per_s * max(self._interval.seconds, least_s)
+        left = self._limits.bytes_per_s - self._besides.rate(self._filled)
+        return max(0.0, left) * max(self._interval.seconds, least_s)
 
     def _line(self) -> float:
         return HYSTERESIS_S * self._limits.bytes_per_s
@@ -153,6 +177,32 @@ class RateControl:
         """Credit from which a better level is taken; its first packet must not overdraw the account."""
         richer = max(self._limits.level, self._first_fitting() - 1)
         return max(self._line(), self._sizes.of(richer) - self._share() - self._line())
+
+
+class Instalments:
+    """Bytes that were sent at once and are paid for evenly until they come again."""
+
+    def __init__(self) -> None:
+        self.bytes = 0  # of the newest
+        self._rate = 0.0  # bytes a second
+        self._since = self._until = -math.inf
+
+    def add(self, now: float, seconds: float) -> None:
+        """Pay for the newest, and for what is left of the last one, in so many seconds."""
+        left = self._rate * max(0.0, self._until - now)
+        self._rate, self._since, self._until = (self.bytes + left) / seconds, now, now + seconds
+
+    def due(self, start: float, end: float) -> float:
+        """Give the bytes to pay for a time."""
+        return self._rate * max(0.0, min(end, self._until) - max(start, self._since))
+
+    def rate(self, now: float) -> float:
+        """Give bytes a second, also for a while after: it comes again, with the next frame."""
+        return self._rate if now < 2 * self._until - self._since else 0.0
+
+    def forgive(self) -> None:
+        """Owe nothing more."""
+        self._rate = 0.0
 
 
 class FrameSchedule:

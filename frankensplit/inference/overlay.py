@@ -65,6 +65,25 @@ def colours_of(labels: Mapping[str, Any]) -> list[Colour]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
 
 
+def paint_mask(mask: NDArray[np.uint8], labels: Mapping[str, Any]) -> Pixels:
+    """Give each pixel its class's colour.
+
+    Args:
+        mask: class indices, uint8 ``(H, W)``.
+        labels: of the head, as ``draw_overlay`` takes them.
+
+    Returns:
+        A new uint8 ``(H, W, 3)``, RGB; black where the index is not a class, or is ``ignore``.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    colours = colours_of(labels)
+    table[: len(colours)] = colours
+    if labels.get("ignore") is not None:
+        table[labels["ignore"]] = 0
+    painted: Pixels = np.asarray(cv2.LUT(cv2.merge([mask, mask, mask]), table[np.newaxis]), np.uint8)
+    return painted
+
+
 def _capital_px(picture: Pixels) -> int:
     """Height of capitals: legible at 480x360, in proportion above."""
     return max(7, round(int(min(picture.shape[:2])) / 42))
@@ -75,12 +94,9 @@ def _draw_mask(picture: Pixels, result: MaskResult, head: str, labels: Labels) -
     if mask.shape != picture.shape[:2]:
         raise ImageError(f"mask of {head!r} has shape {mask.shape}, the picture is {picture.shape[:2]}")
     known = labels[head]
-    table = np.zeros((256, 3), np.uint8)
-    colours = colours_of(known)
-    table[: len(colours)] = colours
-    paint = cv2.LUT(cv2.merge([mask, mask, mask]), table[np.newaxis])
+    paint = paint_mask(mask, known)
     tinted = cv2.addWeighted(picture, 1 - TINT, paint, TINT, 0)
-    drawn = np.less(mask, len(colours)) & np.not_equal(mask, known.get("ignore", -1))
+    drawn = np.less(mask, len(known["classes"])) & np.not_equal(mask, known.get("ignore", -1))
     cv2.copyTo(tinted, drawn.view(np.uint8), picture)
     borders = (_borders(mask) & drawn).view(np.uint8)
     cv2.copyTo(cv2.addWeighted(picture, 1 - BORDER, _lighter(paint), BORDER, 0), borders, picture)

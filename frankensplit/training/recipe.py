@@ -177,6 +177,12 @@ class BackboneRecipe(Common):
     task: Literal["backbone"]
     backbone: BackboneSpec
     init: str | None = Field(None, description="run whose backbone weights to begin with")
+    frozen: Literal["nothing", "shallow", "all"] = Field(
+        "nothing",
+        description="what of the backbone stays as it begins: the shallow layers, so that blueprints for them go on to "
+        "fit, or all of it. With either, batch norms keep their statistics",
+    )
+    backbone_lr: float = Field(1.0, gt=0, description="learning rate of the backbone, relative to the heads'")
     heads: dict[str, float] = Field(min_length=1, description="weight of each head's loss")
     detect: list[str] = Field(default_factory=list, description="mask classes whose components are boxes")
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import sqlite3
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from PIL import Image
 
 from frankensplit.data.frames import LabelledFrame, open_frames
 from frankensplit.data.names import natural
-from frankensplit.data.sources import CameraSource, is_camera, open_source
+from frankensplit.data.sources import is_camera, open_source
+from frankensplit.data.sources.camera import CameraSource
 from frankensplit.data.turn import by_display_matrix
 from frankensplit.errors import DataError, ImageError
 
@@ -194,11 +196,42 @@ def damaged_inside(folder: Path) -> Path:
     return folder
 
 
+def with_another_file(folder: Path) -> Path:
+    """Return a bag whose index lists a file that is not there."""
+    file = bag_file(folder)
+    index = folder / "metadata.yaml"
+    index.write_text(index.read_text().replace(f"- {file.name}", f"- {file.name}\n  - gone_1.mcap"))
+    return folder
+
+
+def with_index(text: str, keep: bool = True) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        file = bag_file(folder)
+        (folder / "metadata.yaml").write_text(text or (folder / "metadata.yaml").read_text())
+        return folder if keep else file.unlink() or folder
+
+    return make
+
+
+def cut_early(storage: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        file = bag_file(folder, compression=storage) if storage else bag_file(folder)
+        file.write_bytes(file.read_bytes()[:3000])
+        return file
+
+    return make
+
+
 REFUSED = [
     # what, how it is made, what is said
     ("a bag of ROS 1", foreign_file(b"#ROSBAG V2.0\n", "x.bag"), r"a bag of ROS 1: `rosbags-convert --src .*x\.bag"),
-    ("zstd", foreign_file(b"\x28\xb5\x2f\xfd", "x.mcap.zstd"), "compressed by zstd: `zstd -d "),
-    ("gzip", foreign_file(b"\x1f\x8b", "x.tar.gz"), "compressed by gzip: `gunzip "),
+    ("zstd", foreign_file(b"\x28\xb5\x2f\xfd", "x.mcap.zstd"), r"by zstd: `zstd -d \S+/x.mcap.zstd -o \S+/x.mcap`"),
+    ("zstd, by another ending", foreign_file(b"\x28\xb5\x2f\xfd", "x.zst"), r"`zstd -d \S+/x.zst -o \S+/x`"),
+    ("gzip", foreign_file(b"\x1f\x8b", "x.tar.gz"), r"compressed by gzip: `gunzip -c \S+/x.tar.gz > \S+/x.tar`"),
+    ("gzip, in short", foreign_file(b"\x1f\x8b", "x.TGZ"), r"> \S+/x.tar`"),
+    ("gzip, called a tar", foreign_file(b"\x1f\x8b", "a b-0.tar"), r"-c '\S+/a b-0.tar' > '\S+/unpacked-a b-0.tar'`"),
+    ("a zip of nothing", foreign_file(b"PK\x05\x06", "x.zip"), "a zip archive with nothing in it"),
+    ("text", foreign_file(b"hello", "x.txt"), r"x.txt' \(105 bytes\): it is not a whole video .* nor .*\.mcap"),
     ("zip", foreign_file(b"PK\x03\x04", "x.zip"), "a zip archive: `unzip "),
     ("a zip that is called a bag", foreign_file(b"PK\x03\x04", "x.db3"), "a zip archive"),
     ("a folder of archives", lambda f: foreign_file(b"PK\x03\x04", "x.zip")(f).parent, "no pictures, but .* a zip"),
@@ -207,6 +240,11 @@ REFUSED = [
     ("a database that is empty", foreign_file(b"", "x.db3", 0), "record again"),
     ("an mcap of others", foreign_file(MCAP_OF_OTHERS, "x.mcap", 0), "not recorded by ROS 2"),
     ("an index that does not fit", short_index, "`ros2 bag reindex "),
+    ("an index that is no YAML", with_index("a: [\n"), r"cannot open .* did not find .*reindex "),
+    ("an index of a file that is missing", with_another_file, r"gone_1.mcap.*give one that is there \(\S*/bag.mcap\)"),
+    ("an index alone", with_index("", keep=False), "no file of messages: copy them there"),
+    ("an mcap that was cut before its first image", cut_early(""), "has no frames; .* was cut off, as by"),
+    ("one that is compressed", cut_early("STORAGE"), "has no topic of .*; .* was cut off, as by"),
     ("a database that is damaged", damaged_inside, r"bag\.db3 \.recover"),
     ("an index that is missing", lambda f: capitals(f).parent, r"give one of these files, or .*reindex"),
 ]  # fmt: skip
@@ -214,8 +252,21 @@ REFUSED = [
 
 @pytest.mark.parametrize(("make", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_is_refused_is_named_for_what_it_is(tmp_path: Path, make: Callable[[Path], Path], said: str):
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as found:
         list(open_source(str(make(tmp_path / "bag"))))
+    assert "\n" not in str(found.value)
+
+
+def test_the_command_that_is_named_unpacks(tmp_path: Path):
+    """The zstd command knows .zst, and ros2 bag writes .zstd."""
+    if not (zstd := shutil.which("zstd")):
+        pytest.skip("no zstd here")
+    bag = bag_file(tmp_path / "bag")
+    subprocess.run([zstd, "-q", "--rm", bag, "-o", f"{bag}.zstd"], check=True)
+    with pytest.raises(DataError) as found:
+        open_source(f"{bag}.zstd")
+    subprocess.run(str(found.value).split("`")[1], shell=True, check=True)
+    assert len(list(open_source(str(bag)))) == 4
 
 
 def test_a_reader_of_a_killed_recorders_files_changes_none(tmp_path: Path):
@@ -245,6 +296,40 @@ def test_pictures_are_turned_as_viewers_turn_them(tmp_path: Path, kind: str, ori
     expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     frame = next(iter(open_source(str(tmp_path))))
     assert frame.rgb.shape == expected.shape and corners(frame.rgb) == corners(expected)
+
+
+def test_one_picture_is_a_source_and_is_turned(tmp_path: Path):
+    (tmp_path / "a.JPEG").write_bytes(picture_file(marked(), "JPEG", 6))
+    source = open_source(str(tmp_path / "a.JPEG"))
+    (frame,) = source
+    assert (frame.name, frame.rgb.shape, corners(frame.rgb)) == (
+        "a",
+        (64, 48, 3),
+        "-r-b",
+    ) and source.count() == 1
+    (tmp_path / "a.JPEG").write_bytes(jpeg()[:-300])
+    with pytest.raises(DataError, match=r"none of 1 frames.*a\.JPEG is damaged"):
+        list(open_source(str(tmp_path / "a.JPEG")))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_films_of_pictures_with_notes_of_their_own_are_read(tmp_path: Path, orientation: int):
+    (tmp_path / "v.mjpeg").write_bytes(picture_file(marked(), "JPEG", orientation) * 3)
+    frames = list(open_source(str(tmp_path / "v.mjpeg")))
+    shown = {1: "rb--", 3: "--br", 6: "-r-b", 8: "b-r-"}[orientation]
+    assert len(frames) == 3 and {corners(frame.rgb) for frame in frames} == {shown}
+
+
+def test_pictures_that_are_named_as_others_are_named_for_what_they_are(tmp_path: Path):
+    for name, data in (("a", b"\0\0\0\x18ftypheic"), ("b", b"GIF89a"), ("c", b"<html>")):
+        (tmp_path / f"{name}.jpg").write_bytes(data + bytes(99))
+    (tmp_path / "d.jpg").write_bytes(jpeg())
+    list(source := open_source(str(tmp_path)))
+    words = [one.cause for one in source.skipped]
+    assert all(
+        re.search(f"is .*{said}.*save it as JPEG", one)
+        for said, one in zip(("HEIC", "GIF", "web"), words, strict=True)
+    )
 
 
 def test_masks_are_turned_with_pictures_whose_stored_size_they_have(tmp_path: Path):
@@ -376,6 +461,11 @@ FOLDERS = [
     (("cat/a.jpg", "dog/b.jpg", "__MACOSX/cat/._a.jpg", "docs/x.txt"), ["cat/a", "dog/b"], 0,
      ["folders.*: 2, such as __MACOSX; a folder without pictures is not a class"]),
     (("cat/a.jpg", "dog/b.jpg", "dog/b.txt", "labels.csv"), ["cat/a", "dog/b"], 0, ["labels.csv", "dog|b.txt"]),
+    (("Images/a.jpg", "MASKS/a.png"), ["a"], 1, []),
+    (("train/cat/a.jpg", "train/dog/b.jpg", "val/cat/c.jpg", "val/dog/d.jpg"),
+     ["train/cat/a", "train/dog/b", "val/cat/c", "val/dog/d"], 0,
+     ["the classes are train, val, not cat, dog in each: for these give .*/train$"]),
+    (("cat/a.jpg", "dog/old/b.jpg"), ["cat/a", "dog/old/b"], 0, []),
     (("f10.png", "f9.png", "f1.png"), ["f1", "f9", "f10"], 0, []),
     (("c/f10.png", "c/f9.png"), ["c/f9", "c/f10"], 0, []),
 ]  # fmt: skip
@@ -402,7 +492,7 @@ def test_members_of_shards_that_are_left_out_are_counted(tmp_path: Path):
     }
     write_shard(tmp_path / "s.tar", members)
     (note,) = [one for one in open_source(str(tmp_path / "s.tar")).notes if "members" in one]
-    assert "not read: 4, such as k0.json" in note and "mask.png" in note
+    assert "not read: 4, such as k0.json" in note and "mask.png" in note and "first dot" in note
     write_shard(tmp_path / "t.tar", {"a.heic": b""})
     with pytest.raises(DataError, match=r"no picture; members that are not read: 1, such as a\.heic"):
         open_source(str(tmp_path / "t.tar"))
@@ -414,6 +504,8 @@ def test_members_of_shards_that_are_left_out_are_counted(tmp_path: Path):
         ("1700000000.023456789.jpg", "1700000000.023456789"),
         ("drive/cam_12.5_x.JPG", "drive/cam_12.5_x"),
         ("2024-01-01T10.20.30.jpg", "2024-01-01T10.20.30"),
+        ("frame.000123.jpg", "frame.000123"),
+        ("v1.2-x.3.JPG", "v1.2-x.3"),
         ("a.jpg", "a"),
     ],
 )
@@ -440,6 +532,9 @@ GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
     [
         ({"bbox": []}, r"1 of 2 annotations cannot be used; the first: id 9: bbox is \[\]"),
         ({"bbox": [1, 2, 3]}, "bbox"),
+        ({"bbox": "abcd"}, "bbox is 'abcd', expected four numbers"),
+        ({"bbox": [1, 2, 3, [4]]}, "expected four numbers"),
+        ({"bbox": [90, 90, 3, 3]}, "1 annotations are not used: boxes lie outside of their picture"),
         ({"bbox": None}, "id 9"),
         ({"bbox": [float("nan"), 0, 1, 1]}, "bbox"),
         ({"image_id": 5}, "picture 5 and category 1, not listed"),
@@ -459,6 +554,26 @@ def test_a_bad_annotation_costs_itself(tmp_path: Path, change: dict[str, Any], s
 def test_ids_are_any(tmp_path: Path, known: Any):
     (frame,) = open_source(str(coco(tmp_path, [{**GOOD, "image_id": known}], id=known)))
     assert len(frame.boxes.corners) == 1
+
+
+def test_pictures_of_the_same_id_do_not_share_boxes(tmp_path: Path):
+    coco(tmp_path, [GOOD])
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    content["images"].append({**content["images"][0], "file_name": "b.png"})
+    path.write_text(json.dumps(content))
+    source = open_source(str(tmp_path))
+    assert [frame.name for frame in source] == ["a"]
+    assert source.notes == ["1 of 2 images cannot be used; the first: id 1: another picture has the same id"]
+
+
+def test_annotations_as_windows_writes_them(tmp_path: Path):
+    coco(tmp_path, [GOOD], file_name="images\\a.png")
+    files(tmp_path, "images/a.png")
+    path = tmp_path / "annotations.json"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    (frame,) = open_source(str(tmp_path))
+    assert frame.name == "images/a" and len(frame.boxes.corners) == 1
 
 
 def test_sizes_come_from_the_picture_and_a_mark_before_the_text_is_no_error(tmp_path: Path):
@@ -490,13 +605,17 @@ def test_classes_that_never_occur_are_named(tmp_path: Path):
 
 
 def test_splits_never_mix(tmp_path: Path):
-    for name in ("val-000", "val-night-000", "val-10", "val-9", "validation-0", "val"):
+    others = ["val-night-000", "val-2024-000", "val-2024-night-000", "validation-0", "val-1-of"]
+    for name in (*others, "val-000", "val-10", "val-9", "val-00011-of-00012", "val"):
         write_shard(tmp_path / f"{name}.tar", {f"{name}.png": png(picture())})
     (tmp_path / "val-1.TAR").write_bytes((tmp_path / "val.tar").read_bytes())
     names = [frame.name for frame in open_source(f"{tmp_path}:val")]
-    assert names == ["val-000", "val", "val-9", "val-10", "val"]
-    assert [frame.name for frame in open_source(f"{tmp_path}:val-night")] == ["val-night-000"]
-    with pytest.raises(DataError, match="val', 'val-night', 'validation"):
+    assert names == ["val-000", "val", "val-9", "val-10", "val-00011-of-00012", "val"]
+    for name in others[:3]:
+        assert [frame.name for frame in open_source(f"{tmp_path}:{name[:-4]}")] == [name]
+    with pytest.raises(
+        DataError, match="val', 'val-1-of', 'val-2024', 'val-2024-night', 'val-night', 'validation"
+    ):
         open_source(f"{tmp_path}:nig")
 
 
@@ -530,6 +649,21 @@ def test_a_whole_jpeg_needs_no_end_marker(tmp_path: Path):
     for end in (b"", b"\xff", bytes(30)):
         np.testing.assert_array_equal(decode_compressed(data[:-2] + end), whole)
     np.testing.assert_array_equal(next(frames_of(data[:-2], tmp_path)).rgb, whole)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_progressive_jpeg_is_whole_with_all_its_scans(grey: bool):
+    from frankensplit.edge.image import decode_compressed
+
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64) if grey else (48, 64, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    np.testing.assert_array_equal(decode_compressed(data[:-2]), decode_compressed(data))
+    scans = [one.start() for one in re.finditer(b"\xff\xda", data)]
+    for at in [*scans[1:], *(one + 5 for one in scans), len(data) - 40]:
+        with pytest.raises(ImageError, match="cut off"):
+            decode_compressed(data[:at])
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
@@ -578,3 +712,10 @@ def test_what_others_write_to_standard_error_goes_on(capfd: pytest.CaptureFixtur
     with heard(re.compile(b"mine")) as lines:
         os.write(2, b"mine 1\ntheirs\nmine 2\n")
     assert lines == [b"mine 1\n", b"mine 2\n"] and capfd.readouterr().err == "theirs\n"
+
+
+def test_a_mask_with_transparency_is_a_mask(tmp_path: Path):
+    files(tmp_path, "images/a.png", "masks/a.png")
+    Image.fromarray(mask(1)).convert("LA").save(tmp_path / "masks" / "a.png")
+    (frame,) = open_source(str(tmp_path))
+    np.testing.assert_array_equal(frame.mask, mask(1))

@@ -124,6 +124,13 @@ def stamp(message: Any) -> tuple[int, int]:
 
 def test_the_recording_holds_everything(run: Run, bundle_path: Path) -> None:
     messages, frames = read_bag(run.bag), run.summary["frames"]
+    for_eyes = (
+        "/overlay",
+        "/overlay/compressed",
+        "/segmentation/color_mask",
+        "/segmentation/mask/compressed",
+    )
+    assert not [topic for topic in for_eyes if topic in messages]
     assert len(messages["/image"]) >= frames["predicted"]
     assert len(messages["/latent"]) >= frames["predicted"]
     for topic in ("/report", "/segmentation/mask", "/presence", "/detections"):

@@ -37,10 +37,13 @@ class Robot:
     running: Callable[[float], bool] = lambda _: True
     changes: dict[float, Limits] = field(default_factory=dict)
     encode_s: float = 0.003
+    preview: int = 0  # bytes of what is sent besides packets
+    preview_s: float = 0.5
 
     now: float = 0.0
     skipped: int = 0
     sent: list[tuple[float, int, int]] = field(default_factory=list)  # when, level, bytes
+    shown: list[tuple[float, int]] = field(default_factory=list)  # when, bytes
 
     def drive(self, seconds: float) -> Robot:
         random_numbers = random.Random(1)
@@ -66,6 +69,10 @@ class Robot:
         size = round(self.sizes[level] * self.content(due) * math.exp(random_numbers.gauss(0, self.noise)))
         control.spent(size)
         self.sent.append((self.now, level, size))
+        since = self.now - self.shown[-1][0] if self.shown else math.inf
+        if self.preview and since >= control.besides_s(self.preview_s):
+            control.spent_besides(self.preview, self.preview_s)
+            self.shown.append((self.now, self.preview))
 
     def levels(self, start: float = 0.0, end: float = math.inf) -> list[int]:
         return [level for when, level, _ in self.sent if start <= when < end]
@@ -73,17 +80,19 @@ class Robot:
     def rates_kbps(self, start: float, end: float) -> list[float]:
         """Give the mean rate of each 5 s window between two times."""
         starts = [start + 0.2 * step for step in range(int((end - start - WINDOW_S) / 0.2) + 1)]
+        spent = [*((when, size) for when, _, size in self.sent), *self.shown]
         return [
-            sum(size for when, _, size in self.sent if first <= when < first + WINDOW_S) / WINDOW_S / 125
+            sum(size for when, size in spent if first <= when < first + WINDOW_S) / WINDOW_S / 125
             for first in starts
         ]
 
 
 def assert_held(robot: Robot, target: float, start: float, end: float) -> None:
-    """Hold every 5 s window to the target within 5 %, or one packet where that is more."""
+    """Hold every 5 s window to the target within 5 %, or one packet where that is more; a preview comes on top."""
     packet = max(size for *_, size in robot.sent) / WINDOW_S / 125
+    preview = robot.preview / WINDOW_S / 125
     assert robot.rates_kbps(start, end) == pytest.approx(
-        [target] * len(robot.rates_kbps(start, end)), abs=max(0.05 * target, packet)
+        [target] * len(robot.rates_kbps(start, end)), abs=max(0.05 * target, packet) + preview
     )
 
 
@@ -104,6 +113,33 @@ def test_every_window_holds_the_target(share: float, fps: float) -> None:
 def test_levels_may_lie_anywhere(sizes: tuple[int, ...], share: float) -> None:
     target = kbps(share * sizes[0])
     assert_held(Robot(Limits(target_kbps=target), sizes=sizes).drive(30), target, SETTLED_S, 30)
+
+
+@pytest.mark.parametrize("preview", [3000, 12000, 40000])
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.3, 0.05])
+def test_previews_are_paid_for_by_worse_packets(share: float, preview: int) -> None:
+    target = kbps(share * SIZES[0])
+    alone = Robot(Limits(target_kbps=target)).drive(40)
+    robot = Robot(Limits(target_kbps=target), preview=preview).drive(40)
+    assert_held(robot, target, SETTLED_S, 40)
+    assert sum(robot.levels(SETTLED_S)) > sum(alone.levels(SETTLED_S)) or robot.skipped > alone.skipped
+    shown = sum(size for _, size in robot.shown) / 40 / 125
+    wanted = preview / 0.5 / 125
+    assert shown == pytest.approx(min(wanted, target / 2), rel=0.15)  # both go on
+
+
+def test_packets_do_not_stop_after_a_preview() -> None:
+    robot = Robot(Limits(target_kbps=kbps(0.7 * SIZES[0])), preview=20000).drive(30)
+    gaps = [b - a for (a, *_), (b, *_) in pairwise(robot.sent)]
+    assert max(gaps) < 5 / FPS
+
+
+def test_without_a_target_previews_come_as_often_as_asked_for() -> None:
+    control = RateControl(STEPS, Limits(), clock=lambda: 0.0)
+    control.spent_besides(10**6, 0.5)
+    assert control.besides_s(0.5) == 0.5
+    control.limit(Limits(target_kbps=8000))
+    assert control.besides_s(0.5) == 2.0
 
 
 def test_content_that_wants_less_is_sent_as_it_is() -> None:

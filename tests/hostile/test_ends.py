@@ -255,7 +255,7 @@ class Stubborn(Node):
             time.sleep(1000)
         super().destroy_node()
 
-end_now(run_node(Stubborn, leave_s=0.5))
+end_now(run_node(Stubborn, [], leave_s=0.5))
 """
 
 
@@ -319,24 +319,86 @@ def test_what_ros_refuses_is_one_line_and_status_2(module: str, domain: str, tmp
         ["--params-file", str(flat)],
         ["--log-level", "loud"],
         ["--no-such"],
+        ["--", "level:=3"],
+        ["--", "--help"],
     ]
     status, said = ended(python("-c", REFUSED, json.dumps(refused), domain, module))
     assert status == 0, said
-    assert f"{[2] * 9}" in said and "Traceback" not in said
-    assert said.count("cannot start: ") == 9, said
+    assert f"{[2] * 11}" in said and "Traceback" not in said
+    assert said.count("cannot start: ") == 11, said
+    assert said.count("expected NAME:=VALUE, of which names are letters, digits and _") == 3, said
+    assert "not understood: level:=3; parameters are given as --ros-args -p NAME:=VALUE" in said
+    assert "lexeme" not in said and "error not set" not in said
 
 
 @needs_ros
-def test_a_folder_for_logs_that_cannot_be_written_is_one_line_and_status_2() -> None:
+@pytest.mark.parametrize(
+    ("environment", "cause"),
+    [
+        (
+            {"ROS_LOG_DIR": "/proc/nowhere"},
+            "directory '/proc/nowhere': No such file or directory; set ROS_LOG_DIR to",
+        ),
+        (
+            {"ROS_LOG_DIR": "", "HOME": "", "ROS_HOME": ""},
+            "none of HOME, ROS_HOME, ROS_LOG_DIR is set, so there is no",
+        ),
+        (
+            {"RMW_IMPLEMENTATION": "rmw_x_cpp"},
+            "RMW_IMPLEMENTATION is 'rmw_x_cpp': librmw_x_cpp.so: .*-rmw-x-cpp`, or",
+        ),
+    ],
+)
+def test_what_a_node_cannot_start_in_is_one_line_and_status_2(
+    environment: dict[str, str], cause: str
+) -> None:
     node = subprocess.run(
         [sys.executable, "-m", "fs_edge_node"],
-        env=inherited_environment() | {"ROS_LOG_DIR": "/proc/nowhere"},
+        env=inherited_environment() | environment,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
     )
     assert node.returncode == 2
-    assert "cannot start: " in node.stderr and "Traceback" not in node.stderr
+    (line,) = node.stderr.splitlines()
+    assert re.match(f"cannot start: .*{cause}", line), line
+
+
+@needs_ros
+def test_middleware_that_is_here_may_be_named() -> None:
+    """The check loads the library by the name that ROS loads it by."""
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    source = "from fs_common.importing import imports_for\nwith imports_for('edge'): print('good')"
+    node = subprocess.run(
+        [sys.executable, "-c", source],
+        env=inherited_environment() | {"RMW_IMPLEMENTATION": get_rmw_implementation_identifier()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (node.returncode, node.stdout, node.stderr) == (0, "good\n", "")
+
+
+def test_what_rcl_says_in_several_lines_becomes_one() -> None:
+    from fs_common.causes import cause_of
+
+    said = "error creating node: Unable to resolve peer x\n, at /p/participant.cpp:234, at /p/node.c:252"
+    assert cause_of(ValueError(said)) == "error creating node: Unable to resolve peer x"
+    assert cause_of(ValueError()) == "ValueError"
+
+
+def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from frankensplit.fast_dds import PROFILE_VARIABLES, profiles_missing
+
+    old, new = PROFILE_VARIABLES
+    monkeypatch.setenv(old, "/config/fastdds.xml")
+    monkeypatch.setenv(new, str(tmp_path / "here.xml"))
+    (tmp_path / "here.xml").write_text("<dds/>")
+    (text,) = profiles_missing()
+    assert text.startswith(
+        f"{old} is '/config/fastdds.xml', and there is no such file: whole images may be lost; export"
+    )
 
 
 HALF = """

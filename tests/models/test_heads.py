@@ -206,6 +206,22 @@ def test_perfect_centres_give_the_boxes_back(mask):
         np.testing.assert_allclose(found[int(class_id)], box, atol=1.0)
 
 
+@pytest.mark.parametrize(("max_overlap", "count"), [(None, 2), (0.9, 2), (0.6, 1)])
+def test_a_box_within_a_better_one_is_left_out_where_the_labels_say_so(max_overlap, count):
+    labels = {"classes": ["car", "bus"]} | ({"max_overlap": max_overlap} if max_overlap else {})
+    head = build_head("detections", CHANNELS, labels, STRIDES)
+    heat, sides = torch.full((1, 2, 12, 16), -9.0), torch.zeros(1, 4, 12, 16)
+    for x, height in ((6, 2.0), (8, 1.0)):  # two peaks of one object, 48 pixels to each side
+        heat[0, 0, 6, x] = height
+        sides[0, :, 6, x] = float(np.log(6))
+    heat[0, 1, 6, 6] = 0.5  # of another class, which hides nothing
+    result = head.result((heat, sides), Geometry(96, 128, 96, 128))
+    assert (result.class_ids == 0).sum() == count and (result.class_ids == 1).sum() == 1
+    assert (np.diff(result.scores) <= 0).all()
+    nothing = head.result((torch.full_like(heat, -9.0), sides), Geometry(96, 128, 96, 128))
+    assert nothing.boxes.shape == (0, 4)
+
+
 def test_boxes_of_components_and_small_ones_left_out(mask):
     mask[0:5, 0:5] = 8  # 25 pixels
     boxes = boxes_from_mask(mask, [8, 9, 10])

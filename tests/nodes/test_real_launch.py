@@ -44,6 +44,10 @@ EDGE_VALUES = {
     "engines": "elsewhere",
     "runtime": "onnxruntime",
     "threads": 2,
+    "preview": True,
+    "preview_fps": 5.0,
+    "preview_size": 160,
+    "preview_quality": 30,
 }
 SERVER_VALUES = {
     "bundle": "street",

@@ -18,7 +18,7 @@ def _first(pattern: str, path: Path) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("manifest", ["package.xml", "fs_msgs/package.xml"])
+@pytest.mark.parametrize("manifest", ["package.xml", "frankensplit/package.xml", "fs_msgs/package.xml"])
 def test_ros_manifests(repository: Path, manifest: str) -> None:
     assert ElementTree.parse(repository / manifest).findtext("version") == frankensplit.__version__
 
@@ -32,3 +32,13 @@ def test_newest_entry_of_changelog(repository: Path) -> None:
         _first(r"^(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)$", repository / "CHANGELOG.rst")
         == frankensplit.__version__
     )
+
+
+def test_citation(repository: Path) -> None:
+    assert _first(r"^version: (.+)$", repository / "CITATION.cff") == frankensplit.__version__
+
+
+def test_hooks_take_the_linter_that_is_installed(repository: Path) -> None:
+    pinned = _first(r"^ruff==(.+)$", repository / "requirements" / "constraints.txt")
+    hooks = re.findall(r"ruff==([\d.]+)", (repository / ".pre-commit-config.yaml").read_text())
+    assert hooks and set(hooks) == {pinned}

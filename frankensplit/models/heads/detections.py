@@ -29,6 +29,7 @@ STRIDE = 8
 MIN_AREA = 64  # pixels; smaller components are too small for stride 8 and are no ground truth
 MAX_BOXES = 48
 SIZE_WEIGHT = 0.1
+MAX_OVERLAP = 0.6  # IoU of two boxes of one class; a large object has several peaks
 
 
 def true_boxes(truth: Truth, labels: dict[str, Any]) -> Boxes:
@@ -69,7 +70,7 @@ class Detections(Head):
     @staticmethod
     def label_set(about: Mapping[str, Any], detect: Sequence[str]) -> dict[str, Any]:
         """Return the set's classes, or those of its masks that are to be boxes, in small letters."""
-        known = classes_of(about)
+        known = {**classes_of(about), "max_overlap": MAX_OVERLAP}
         if not detect:
             return known
         unknown = [name for name in detect if name not in known["classes"]]
@@ -77,7 +78,8 @@ class Detections(Head):
             raise DataError(f"no class {unknown} to detect: the set's classes are {known['classes']}")
         indices = [known["classes"].index(name) for name in detect]
         colors = {"colors": [known["colors"][index] for index in indices]} if "colors" in known else {}
-        return {"classes": [name.lower() for name in detect], **colors, "mask_indices": indices}
+        classes = [name.lower() for name in detect]
+        return {**known, "classes": classes, **colors, "mask_indices": indices}
 
     @staticmethod
     def learns_from(labels: dict[str, Any]) -> tuple[TruthKind, ...]:
@@ -128,7 +130,11 @@ class Detections(Head):
         return divergence + SIZE_WEIGHT * distance
 
     def result(self, raw: tuple[Tensor, Tensor], geometry: Geometry) -> BoxesResult:
-        """Return the boxes of all local maxima of at least a twentieth, best first; at most 48."""
+        """Return the boxes of all local maxima of at least a twentieth, best first; at most 48.
+
+        Boxes that overlap a better one of their class by more than the labels' ``max_overlap`` are left out; labels
+        without it, of bundles before version 0.2, leave all.
+        """
         heat, sides = raw[0][0].float().sigmoid(), raw[1][0].float().clamp(max=6).exp()
         peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))
         scores, flat = peaks.flatten().topk(min(MAX_BOXES, peaks.numel()))
@@ -139,7 +145,19 @@ class Detections(Head):
         left, top, right, bottom = sides[:, y, x]
         boxes = torch.stack((x + 0.5 - left, y + 0.5 - top, x + 0.5 + right, y + 0.5 + bottom), 1) * STRIDE
         source = geometry.boxes_to_source(boxes.cpu().numpy().astype(np.float32))
-        return BoxesResult(source, ids.cpu().numpy(), scores.cpu().numpy())
+        found = BoxesResult(source, ids.cpu().numpy(), scores.cpu().numpy())
+        limit = self.labels.get("max_overlap")
+        return found if limit is None else _best_of(found, limit)
+
+
+def _best_of(found: BoxesResult, max_overlap: float) -> BoxesResult:
+    """Leave out boxes that overlap a better one of their class by more."""
+    sized = np.concatenate((found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]), 1)
+    kept = cv2.dnn.NMSBoxesBatched(
+        sized.tolist(), found.scores.tolist(), found.class_ids.tolist(), 0.0, max_overlap
+    )
+    chosen = np.asarray(kept, np.int64).reshape(-1)
+    return BoxesResult(found.boxes[chosen], found.class_ids[chosen], found.scores[chosen])
 
 
 def _begin_at(value: float, conv: nn.Conv2d) -> nn.Conv2d:

@@ -33,13 +33,42 @@ class Classify(Task):
 
 
 class BackboneWithHeads(Task):
-    """A backbone and all heads, by the weighted sum of the heads' losses."""
+    """A backbone and all heads, by the weighted sum of the heads' losses.
 
-    def __init__(self, backbone: Backbone, heads: dict[str, Head], weights: dict[str, float]) -> None:
+    Args:
+        backbone, heads: the networks.
+        weights: of each head's loss.
+        backbone_lr: learning rate of the backbone, relative to the heads'.
+        keep_statistics: whether the backbone's batch norms keep theirs, and nothing of it is dropped by chance.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        heads: dict[str, Head],
+        weights: dict[str, float],
+        backbone_lr: float = 1.0,
+        keep_statistics: bool = False,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.weights = weights
+        self.backbone_lr, self.keep_statistics = backbone_lr, keep_statistics
+
+    def train(self, mode: bool = True) -> BackboneWithHeads:
+        """Set the mode; a backbone that keeps its statistics stays in evaluation mode."""
+        super().train(mode)
+        if self.keep_statistics:
+            self.backbone.eval()
+        return self
+
+    def learning_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the heads at the schedule's rate, the backbone at its own."""
+        return [
+            ([*self.heads.parameters()], 1.0),
+            ([*self.backbone.parameters()], self.backbone_lr),
+        ]
 
     @property
     def labels(self) -> dict[str, dict[str, Any]]:
@@ -49,7 +78,8 @@ class BackboneWithHeads(Task):
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and each head's own."""
-        return self.heads_loss(self.backbone(self.backbone.normalise(batch["image"])), batch)
+        features = self.backbone(self.backbone.normalise(batch["image"]))
+        return self.heads_loss(without_strides(features), batch)
 
     def heads_loss(self, features: list[Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss of all heads on these features, and each head's own."""
@@ -59,6 +89,11 @@ class BackboneWithHeads(Task):
             losses[name] = head.loss(head(features), head_targets(batch, name))
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}
+
+
+def without_strides(features: list[Tensor]) -> list[Tensor]:
+    """Return features, those without gradient not channels-last: torch's group norm on CPUs crashes on such."""
+    return [feature if feature.requires_grad else feature.contiguous() for feature in features]
 
 
 def head_targets(batch: dict[str, Tensor], name: str) -> dict[str, Tensor]:

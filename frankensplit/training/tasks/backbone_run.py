@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from frankensplit.errors import RecipeError
-from frankensplit.models.backbone import Backbone, build_backbone
+from frankensplit.models.backbone import Backbone, build_backbone, freeze
 from frankensplit.models.weights import WeightsReference
 from frankensplit.models.weights import load_weights as load_reference
 from frankensplit.training.data.batches import Prepared, prepared
@@ -41,8 +41,13 @@ def prepare_backbone(recipe: BackboneRecipe, where: Where) -> Prepared:
     backbone = _begin(recipe.backbone)
     if recipe.init:
         backbone.load_state_dict(load_weights(where.runs / recipe.init, "backbone.")[0])
+    if recipe.frozen != "nothing":
+        freeze(backbone if recipe.frozen == "all" else backbone.shallow)
     heads = build_heads(recipe, backbone, labels)
-    return prepared(BackboneWithHeads(backbone, heads, recipe.heads), recipe, pools, held_out, labels)
+    task = BackboneWithHeads(
+        backbone, heads, recipe.heads, recipe.backbone_lr, keep_statistics=recipe.frozen != "nothing"
+    )
+    return prepared(task, recipe, pools, held_out, labels)
 
 
 def _begin(spec: BackboneSpec) -> Backbone:

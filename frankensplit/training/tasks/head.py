@@ -15,7 +15,7 @@ from frankensplit.models.from_bundle import load_backbone, load_blueprint
 from frankensplit.models.heads.base import Head
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.tasks.backbone import head_targets
+from frankensplit.training.tasks.backbone import head_targets, without_strides
 from frankensplit.training.tasks.base import Task
 from frankensplit.training.tasks.codec import rounded
 
@@ -42,18 +42,13 @@ class BundleFeatures:
     @torch.no_grad()
     def clean(self, images: Tensor) -> list[Tensor]:
         """Map uint8 images ``(N, 3, H, W)`` to the unmodified backbone's features, finest first."""
-        return _contiguous(self.backbone(self.backbone.normalise(images)))
+        return without_strides(self.backbone(self.backbone.normalise(images)))
 
     @torch.no_grad()
     def compressed(self, images: Tensor) -> list[Tensor]:
         """Map uint8 images to the features that their packets bring, finest first."""
         latent = rounded(self.encoder(normalise(images)), self.medians)
-        return _contiguous(self.backbone.tail(self.blueprint(latent)))
-
-
-def _contiguous(features: list[Tensor]) -> list[Tensor]:
-    """Return features without channels-last strides: torch's group norm on CPUs crashes on inputs without gradient."""
-    return [feature.contiguous() for feature in features]
+        return without_strides(self.backbone.tail(self.blueprint(latent)))
 
 
 class TrainHead(Task):

@@ -65,8 +65,9 @@ def teacher_of_run(run: Path) -> Teacher:
     heads = build_heads(recipe, backbone, labels)
     task = BackboneWithHeads(backbone, heads, recipe.heads)
     task.load_state_dict(weights)
-    trained = recipe.backbone.model_copy(update={"weights": None})
-    return Teacher(recipe.name, task, trained, labels)
+    as_begun = recipe.frozen == "all" and not recipe.init
+    built = recipe.backbone if as_begun else recipe.backbone.model_copy(update={"weights": None})
+    return Teacher(recipe.name, task, built, labels)
 
 
 def teacher_of_bundle(bundle: Bundle) -> Teacher:
