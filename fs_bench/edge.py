@@ -301,7 +301,7 @@ VERDICTS = {True: "met", False: "missed", None: "not measured"}
 
 
 def _cell(row: dict[str, Any], key: str) -> str:
-    from frankensplit.benchmarks.tables import figure
+    from frankensplit.benchmarks.printing import figure
 
     return figure(row["stages_ms"].get(key, row.get(key)))
 
@@ -313,7 +313,7 @@ def _node_lines(rows: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import console, print_table
+    from frankensplit.benchmarks.printing import console, print_table
 
     rows = (
         (
@@ -331,7 +331,7 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _aim_cells(aim: dict[str, Any]) -> tuple[str, ...]:
-    from frankensplit.benchmarks.tables import figure
+    from frankensplit.benchmarks.printing import figure
 
     return aim["aim"], _limit(aim), figure(aim["measured"]), VERDICTS[aim["met"]]
 

@@ -350,7 +350,7 @@ def _without_ros() -> str | None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import console, figure, print_table
+    from frankensplit.benchmarks.printing import console, figure, print_table
 
     rows = (
         (str(Stream(row["codec"], row["quality"])), *(figure(row[key]) for key in COLUMNS))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from frankensplit.errors import FrankensplitError, RuntimeUnavailable
 from frankensplit.import_order import without_empty_entries
@@ -19,6 +19,9 @@ from frankensplit.places import share_folders
 from frankensplit.processes import ENDING, ends_with_us
 from fs_common.launch_environment import inherited_environment, profile_environment
 from fs_common.node_launch import NodeLaunch
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 READY = "ready: "
 PATIENCE_S = 120.0
@@ -108,7 +111,7 @@ class Processes:
         self._environment, self._profile = demo_environment(profile), profile
         self.running: dict[str, Process] = {}
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         """Begin."""
         return self
 

@@ -15,8 +15,8 @@ from frankensplit.inference.overlay import draw_overlay
 from frankensplit.results import BoxesResult, Result
 from frankensplit.writing import write_file
 from fs_demo.frames import DemoFrame
+from fs_demo.live_table import number
 from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, fitted, legend_of, side_by_side
-from fs_demo.table import number
 from fs_demo.tally import TOTAL, Tally
 from fs_demo.video import OverlayVideo
 

@@ -27,9 +27,9 @@ from fs_common.running import RESULTS_S, end_node, run_node
 from fs_common.times import stamp_ns
 from fs_demo.frames import Cost, DemoFrame, FrameBook
 from fs_demo.gallery import SHEET_FILE, VIDEO_FILE, Gallery
+from fs_demo.live_table import Display
 from fs_demo.parameters import MonitorParameters
 from fs_demo.results import result_of
-from fs_demo.table import Display
 from fs_demo.tally import Tally
 from fs_msgs.msg import CompressedLatent, FrameReport
 from fs_server_node.messages import MESSAGE_OF_KIND, topic_of

@@ -29,6 +29,7 @@ KINDS = {  # files and folders; what stands nowhere is a unit test
         "data/test_as_people_have_it.py",
         "data/test_sources.py",
         "demo/test_pictures.py",
+        "docs/test_extending.py",
         "edge/test_tensorrt_build.py",
         "evaluation",
         "hostile/test_damaged_runs.py",

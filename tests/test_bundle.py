@@ -15,7 +15,7 @@ from tiny_codec import CHANNELS, open_codec, write_codec
 from frankensplit.bundle import Bundle, Codec, find_bundle, level_file, sha256_of, write_manifest
 from frankensplit.codec import Tables
 from frankensplit.errors import BundleError, PacketError, SymbolError
-from frankensplit.training.contexts import fit_contexts
+from frankensplit.training.export.contexts import fit_contexts
 
 SYMBOLS = np.random.default_rng(0).integers(0, 128, (3, 48, 60), np.int32)
 

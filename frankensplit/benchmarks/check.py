@@ -177,14 +177,14 @@ def _measure_in_a_process(bundle: Path) -> dict[str, float]:
 
 
 def _print_baseline(baseline: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import figure, print_table
+    from frankensplit.benchmarks.printing import figure, print_table
 
     rows = ((name, *(figure(found[key]) for key in found)) for name, found in baseline["figures"].items())
     print_table(f"{baseline['runs']} runs", ["figure", "median", "spread", "allowed"], rows)
 
 
 def _print_verdicts(verdicts: dict[str, dict[str, Any]]) -> None:
-    from frankensplit.benchmarks.tables import figure, print_table
+    from frankensplit.benchmarks.printing import figure, print_table
 
     rows = (
         (name, figure(found["committed"]), figure(found["now"]), figure(found["allowed"]), found["verdict"])

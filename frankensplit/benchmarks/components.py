@@ -263,7 +263,7 @@ SCALES = {"bytes_per_frame": 1e3, "encoder_macs": 1e6, "decoder_macs": 1e6}
 
 
 def _print(result: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import console, figure, print_table
+    from frankensplit.benchmarks.printing import console, figure, print_table
 
     console.print(f"{result['threads']} thread(s) of {result['machine']['processor']}")
     for title, columns in TABLES.items():

@@ -17,9 +17,9 @@ from frankensplit.arguments import add_data_root, add_device, add_json, add_runs
 
 if TYPE_CHECKING:
     from frankensplit.data.frames import Frames
-    from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
-    from frankensplit.training.reroute_task import TrainReroute
-    from frankensplit.training.tasks import BackboneWithHeads
+    from frankensplit.training.tasks.backbone import BackboneWithHeads
+    from frankensplit.training.tasks.codec import TrainBlueprint, TrainCodec
+    from frankensplit.training.tasks.reroute import TrainReroute
     from frankensplit.training.where import Where
 
 WITHIN_POINTS = 0.25
@@ -104,7 +104,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     from frankensplit.errors import RecipeError
     from frankensplit.models.heads import truth_classes
     from frankensplit.progress import Meter
-    from frankensplit.training.checkpoint import kept_steps, load_weights
+    from frankensplit.training.loop.checkpoint import kept_steps, load_weights
 
     run = where.runs / name
     recipe = load_weights(run)[1]
@@ -129,8 +129,8 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
 
 def _load(run: Path, task: str) -> TrainCodec | TrainBlueprint | TrainReroute:
     from frankensplit.errors import RecipeError
-    from frankensplit.training.codec_run import load_codec
-    from frankensplit.training.reroute_run import load_reroute
+    from frankensplit.training.tasks.codec_run import load_codec
+    from frankensplit.training.tasks.reroute_run import load_reroute
 
     if task == "codec":
         return load_codec(run)[0]

@@ -191,7 +191,7 @@ def _sum(row: dict[str, Any], *keys: str) -> float:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from frankensplit.benchmarks.tables import console, figure, print_table
+    from frankensplit.benchmarks.printing import console, figure, print_table
 
     for link in result["links"]:
         size = f"{link['mtu_bytes']} bytes a datagram, {link['overhead_bytes']} of them headers"

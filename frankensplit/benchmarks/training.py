@@ -91,7 +91,7 @@ def _cell(head: dict[str, Any] | None) -> str:
 def _row(path: Path, data: str, limit: int | None, where: Where) -> dict[str, Any]:
     from frankensplit.evaluation.evaluate import evaluate
     from frankensplit.evaluation.measure import Setup
-    from frankensplit.training.export import export_run
+    from frankensplit.training.export.bundle import export_run
     from frankensplit.training.recipe import load_recipe
     from frankensplit.training.run import train
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from frankensplit.bundle import Bundle
     from frankensplit.training.adapt import Adapted
+    from frankensplit.training.data.site import Site
     from frankensplit.training.own_codec import OwnCodec
-    from frankensplit.training.site import Site
 
 STEPS, BATCH = 300, 4
 ENCODER_STEPS, ENCODER_LR, RATE = 2000, 5e-4, 0.1
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.bundle import Bundle
     from frankensplit.evaluation.provenance import provenance
     from frankensplit.training.adapt import check_out
-    from frankensplit.training.site import Site, Spec
+    from frankensplit.training.data.site import Site, Spec
 
     _require_fitting(args)
     bundle = Bundle.open(args.bundle)

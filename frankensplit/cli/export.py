@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     if args.out is None:
         args.refuse("OUT, the folder of the bundle, is missing")
     from frankensplit.bundle import Bundle
-    from frankensplit.training.export import export_run
+    from frankensplit.training.export.bundle import export_run
 
     figures = export_run(
         args.runs / args.run,
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _calibrate(args: argparse.Namespace) -> int:
     from frankensplit.bundle import Bundle
-    from frankensplit.training.precisions import differences, export_precisions
+    from frankensplit.training.export.precisions import differences, export_precisions
 
     bundle = Bundle.open(args.run)
     figures = export_precisions(bundle, args.out or bundle.path, args.calibrate, args.data_root)

@@ -136,16 +136,6 @@ def _load(reference: WeightsReference, path: Path) -> dict[str, Tensor]:
         ) from err
 
 
-def is_at_hand(reference: WeightsReference) -> bool:
-    """Tell whether the weights can be loaded without a network."""
-    if reference.cached.is_file():
-        return True
-    try:
-        return reference.where == "package" and _in_package(reference).is_file()
-    except BundleError:
-        return False
-
-
 def find(reference: WeightsReference) -> Path:
     """Return the file of a package, or of the hub, which is asked for it.
 

@@ -19,7 +19,6 @@ class Family:
     title: str
     dashes: Dashes
     alone: bool  # each packet decodes alone
-    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ STILL = Family("still", "Still images", SOLID, True)
 INTRA = Family("intra", "Video, key frames only", (4, 1.6), True)
 GOP10 = Family("gop10", "Video, a key frame every 10", (5, 1.4, 1.2, 1.4), False)
 STREAM = Family("p", "Video, one key frame", (1.2, 1.3), False)
-LEARNED = Family("learned", "Learned image codecs", SOLID, True, learned=True)
-FEATURES = Family("features", "The network's own features", SOLID, True, learned=True)
+LEARNED = Family("learned", "Learned image codecs", SOLID, True)
+FEATURES = Family("features", "The network's own features", SOLID, True)
 OTHER = Family("other", "Others", SOLID, True)
 FAMILIES = (THIS, STILL, INTRA, GOP10, STREAM, LEARNED, FEATURES, OTHER)
 

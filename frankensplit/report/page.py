@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from frankensplit.report import tables, words
+from frankensplit.report import page_tables, words
 from frankensplit.report.curves import LINEAR_TO, MOST_LOST, accuracy_figure, loss_figure, most_lost, outside
 from frankensplit.report.numbers import points, size
 from frankensplit.report.pictures import Pictures
@@ -72,11 +72,11 @@ def make_report(results: Results, pictures: Pictures | str) -> Report:
         headline=headline,
         evaluations=evaluations,
         links=[_links(one) for one in results.links],
-        components=[(one, tables.components_table(one)) for one in results.components],
+        components=[(one, page_tables.components_table(one)) for one in results.components],
         networks=[_network(one) for one in results.networks],
         pictures=pictures if isinstance(pictures, Pictures) else None,
         no_pictures=pictures if isinstance(pictures, str) else "",
-        sources=[(one, tables.check_table(one) if one.kind == "check" else None) for one in results.all],
+        sources=[(one, page_tables.check_table(one) if one.kind == "check" else None) for one in results.all],
         ignored=results.ignored,
         missing=results.missing,
         commands=COMMANDS,
@@ -135,9 +135,9 @@ def _evaluation(one: Measured) -> dict[str, Any]:
         "bars": words.bars(one),
         "bounded": any(head.prediction_bytes for head in heads),
         "plots": [(head, _head_plot(one, head)) for head in heads],
-        "needs": tables.needs_table(one),
+        "needs": page_tables.needs_table(one),
         "has_bd_rate": any(rate is not None for head in heads for rate in head.bd_rate_percent.values()),
-        "rows": tables.rows_table(one),
+        "rows": page_tables.rows_table(one),
     }
 
 
@@ -159,7 +159,7 @@ def _links(one: Measured) -> dict[str, Any]:
     return {
         "one": one,
         "plot": _plot(lambda: link_figure(one), alt),
-        "table": tables.link_table(one),
+        "table": page_tables.link_table(one),
         "unreached": any(not row["reaches"] for row in one.rows),
     }
 
@@ -174,4 +174,10 @@ def _network(one: Measured) -> dict[str, Any]:
     plot = _plot(lambda: network_figure(one), alt)
     link = one.raw.get("link")
     mbit_s = words.number(link.get("mbit_s")) if isinstance(link, dict) else None
-    return {"one": one, "skipped": "", "plot": plot, "mbit_s": mbit_s, "table": tables.network_table(one)}
+    return {
+        "one": one,
+        "skipped": "",
+        "plot": plot,
+        "mbit_s": mbit_s,
+        "table": page_tables.network_table(one),
+    }

@@ -22,17 +22,17 @@ from frankensplit.models.backbone import freeze
 from frankensplit.models.from_bundle import ADAPTER, MEDIANS, load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Batches
-from frankensplit.training.checkpoint import held, load_weights
-from frankensplit.training.codec_tasks import TrainBlueprint
-from frankensplit.training.cost import COST
-from frankensplit.training.derive import as_stored, derive_bundle
-from frankensplit.training.engine import fit
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.data.site import Site, channel_weights, site_batches
+from frankensplit.training.export.derive import as_stored, derive_bundle
 from frankensplit.training.finished import read_json
-from frankensplit.training.objectives import HeadDistillation
+from frankensplit.training.loop.checkpoint import held, load_weights
+from frankensplit.training.loop.cost import COST
+from frankensplit.training.loop.engine import fit
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.site import Site, channel_weights, site_batches
-from frankensplit.training.teacher import teacher_of_bundle
+from frankensplit.training.tasks.codec import TrainBlueprint
+from frankensplit.training.tasks.objectives import HeadDistillation
+from frankensplit.training.tasks.teacher import teacher_of_bundle
 from frankensplit.training.where import Where
 from frankensplit.writing import check_replaceable
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from torch import Tensor
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.checkpoint import load_weights
+from frankensplit.training.loop.checkpoint import load_weights
 from frankensplit.training.recipe import Common, parse_recipe
 
 R = TypeVar("R", bound=Common)

@@ -32,21 +32,21 @@ from frankensplit.models.from_bundle import ADAPTER, MEDIANS, load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.progress import track
-from frankensplit.training.batches import Batches
-from frankensplit.training.checkpoint import CHECKPOINT, held, load_weights
-from frankensplit.training.codec_run import DENSITIES, begin_with_densities
-from frankensplit.training.codec_tasks import TrainCodec
-from frankensplit.training.cost import COST
-from frankensplit.training.derive import derive_bundle, write_weights
-from frankensplit.training.engine import fit
-from frankensplit.training.export import codec_manifest, write_codec, write_densities
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.data.pools import Pool
+from frankensplit.training.data.sample import spread
+from frankensplit.training.data.site import Site, channel_weights, site_batches
+from frankensplit.training.export.bundle import codec_manifest, write_codec, write_densities
+from frankensplit.training.export.derive import derive_bundle, write_weights
 from frankensplit.training.finished import read_json
-from frankensplit.training.objectives import StageDistillation
-from frankensplit.training.pools import Pool
+from frankensplit.training.loop.checkpoint import CHECKPOINT, held, load_weights
+from frankensplit.training.loop.cost import COST
+from frankensplit.training.loop.engine import fit
 from frankensplit.training.recipe import Rate, Schedule
-from frankensplit.training.sample import spread
-from frankensplit.training.site import Site, channel_weights, site_batches
-from frankensplit.training.teacher import teacher_of_bundle
+from frankensplit.training.tasks.codec import TrainCodec
+from frankensplit.training.tasks.codec_run import DENSITIES, begin_with_densities
+from frankensplit.training.tasks.objectives import StageDistillation
+from frankensplit.training.tasks.teacher import teacher_of_bundle
 from frankensplit.training.where import Where
 from frankensplit.writing import new_folder
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from frankensplit.training.backbone_run import prepare_backbone, prepare_classify
-from frankensplit.training.batches import Prepared
-from frankensplit.training.checkpoint import held, is_finished
-from frankensplit.training.codec_run import prepare_codec
-from frankensplit.training.engine import fit
-from frankensplit.training.head_run import prepare_head
-from frankensplit.training.processes import first_process_first
+from frankensplit.training.data.batches import Prepared
+from frankensplit.training.loop.checkpoint import held, is_finished
+from frankensplit.training.loop.engine import fit
+from frankensplit.training.loop.processes import first_process_first
 from frankensplit.training.recipe import AnyRecipe
-from frankensplit.training.reroute_run import prepare_reroute
+from frankensplit.training.tasks.backbone_run import prepare_backbone, prepare_classify
+from frankensplit.training.tasks.codec_run import prepare_codec
+from frankensplit.training.tasks.head_run import prepare_head
+from frankensplit.training.tasks.reroute_run import prepare_reroute
 from frankensplit.training.where import Where
 
 PREPARE: dict[str, Callable[[Any, Where], Prepared]] = {

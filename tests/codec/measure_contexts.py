@@ -19,8 +19,8 @@ from frankensplit.bundle import Codec
 from frankensplit.codec import decode, decode_in_context, encode, encode_in_context, encode_smaller
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.places import DATA_ROOT
-from frankensplit.training.contexts import fit_contexts
-from frankensplit.training.pools import read_pictures
+from frankensplit.training.data.pools import read_pictures
+from frankensplit.training.export.contexts import fit_contexts
 from frankensplit.training.recipe import Source
 
 HELD_OUT = "^0016E5_00[3-9]"

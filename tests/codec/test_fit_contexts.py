@@ -14,8 +14,8 @@ from frankensplit.bundle import sha256_of
 from frankensplit.codec import Contexts, Tables, encode, encode_in_context
 from frankensplit.errors import TablesError
 from frankensplit.places import DATA_ROOT
-from frankensplit.training.contexts import fit_contexts
-from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
+from frankensplit.training.export.coding_tables import fit_tables, ideal_bytes, write_level
+from frankensplit.training.export.contexts import fit_contexts
 
 STREET = Path(__file__).parents[2] / "bundles" / "street"
 

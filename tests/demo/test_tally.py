@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="accuracy is measured by the heads' own metr
 
 from frankensplit.results import ClassesResult, MaskResult
 from fs_demo.frames import Cost, DemoFrame
-from fs_demo.table import line, number
+from fs_demo.live_table import line, number
 from fs_demo.tally import REST, TOTAL, Tally, percentiles
 
 LABELS = {

@@ -405,7 +405,7 @@ def test_an_encoder_of_another_size_is_an_error(street):
 
 
 def test_what_a_bundle_says_beside_arguments_is_not_read(street, tmp_path, home):
-    teacher = pytest.importorskip("frankensplit.training.teacher", reason="needs what training needs")
+    teacher = pytest.importorskip("frankensplit.training.tasks.teacher", reason="needs what training needs")
     backbone = {"model": "convnext_atto", "arguments": {"ls_init_value": 0.5}}
     asked = {**backbone, "pretrained": True, "checkpoint": "/etc/passwd", "cache_dir": "."}
     taught = teacher.teacher_of_bundle(with_server(street, tmp_path / "evil", backbone=asked))

@@ -15,7 +15,7 @@ from frankensplit.bundle import Bundle, write_manifest
 from frankensplit.errors import BundleError
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.from_bundle import load_backbone, load_blueprint, load_heads, read_weights
-from frankensplit.training.derive import as_stored
+from frankensplit.training.export.derive import as_stored
 
 
 @pytest.fixture

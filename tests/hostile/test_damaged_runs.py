@@ -24,11 +24,18 @@ from torch import nn
 
 from frankensplit.errors import DataError, OutputError, RecipeError
 from frankensplit.evaluation.records import FrameRecord, load_records, load_results, save_records
-from frankensplit.training import checkpoint
-from frankensplit.training.checkpoint import Progress, held, is_finished, load_weights, save, save_weights
 from frankensplit.training.finished import read_json
-from frankensplit.training.stepper import Stepper
-from frankensplit.training.table import Table, read_table
+from frankensplit.training.loop import checkpoint
+from frankensplit.training.loop.checkpoint import (
+    Progress,
+    held,
+    is_finished,
+    load_weights,
+    save,
+    save_weights,
+)
+from frankensplit.training.loop.figures import Table, read_table
+from frankensplit.training.loop.stepper import Stepper
 from frankensplit.writing import write_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
@@ -150,7 +157,7 @@ def test_a_run_sweeps_what_dead_processes_left(tmp_path):
 
 def test_one_process_trains_a_run(tmp_path):
     with held(tmp_path / "run"):
-        code = "import sys; from frankensplit.training.checkpoint import held; held(sys.argv[1]).__enter__()"
+        code = "import sys; from frankensplit.training.loop.checkpoint import held; held(sys.argv[1]).__enter__()"
         code = code.replace("sys.argv[1]", "__import__('pathlib').Path(sys.argv[1])")
         other = [sys.executable, "-c", code, str(tmp_path / "run")]
         ended = subprocess.run(other, capture_output=True, text=True, timeout=120, check=False)

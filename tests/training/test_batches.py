@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.batches import Batches, Shot
+from frankensplit.training.data.batches import Batches, Shot
 from frankensplit.training.recipe import Crops
 
 

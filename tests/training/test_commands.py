@@ -19,8 +19,8 @@ from frankensplit.cli import main
 from frankensplit.data.street import CLASSES, Street
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
-from frankensplit.training.codec_run import load_codec
-from frankensplit.training.reroute_run import load_reroute
+from frankensplit.training.tasks.codec_run import load_codec
+from frankensplit.training.tasks.reroute_run import load_reroute
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
 
@@ -230,7 +230,7 @@ def test_channels_that_are_0_in_every_frame_are_left_out(bundle_folder, root, mo
             last.conv2.weight[channel], last.conv2.bias[channel] = 0, 0
             last.skip.weight[channel], last.skip.bias[channel] = 0, task.prior.medians[channel]
         last.skip.weight[kept] *= 100
-    monkeypatch.setattr("frankensplit.training.export.load_codec", lambda run: (task, recipe, teacher))
+    monkeypatch.setattr("frankensplit.training.export.bundle.load_codec", lambda run: (task, recipe, teacher))
     assert main(["export", "codec", str(root / "quiet"), "--nominal", "128x96", *_places(root)]) == 0
     bundle, frame = Bundle.open(root / "quiet"), Street(8, *SIZE).frame(0).rgb
     assert bundle.codec.channels == len(kept)

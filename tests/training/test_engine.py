@@ -13,10 +13,10 @@ from lightning_fabric import Fabric
 from toys import color_batches, color_task, schedule
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.checkpoint import BEST, load_weights
-from frankensplit.training.engine import fit
-from frankensplit.training.processes import Autocast
-from frankensplit.training.task import TrainingStopped
+from frankensplit.training.loop.checkpoint import BEST, load_weights
+from frankensplit.training.loop.engine import fit
+from frankensplit.training.loop.processes import Autocast
+from frankensplit.training.tasks.base import TrainingStopped
 
 RECIPE = {"name": "run"}
 
@@ -204,7 +204,7 @@ def fp16_on_cpu(monkeypatch):
             fabric.launch()
             return fabric
 
-        monkeypatch.setattr("frankensplit.training.stepper.open_fabric", open_fabric)
+        monkeypatch.setattr("frankensplit.training.loop.stepper.open_fabric", open_fabric)
 
     return begin
 

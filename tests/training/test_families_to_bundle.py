@@ -19,10 +19,10 @@ from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.heads import build_head
-from frankensplit.training.codec_run import build_codec
-from frankensplit.training.objectives import HeadDistillation
 from frankensplit.training.recipe import parse_recipe
-from frankensplit.training.tasks import BackboneWithHeads
+from frankensplit.training.tasks.backbone import BackboneWithHeads
+from frankensplit.training.tasks.codec_run import build_codec
+from frankensplit.training.tasks.objectives import HeadDistillation
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
 

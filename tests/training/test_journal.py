@@ -9,8 +9,8 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from frankensplit.training.journal import Journal
-from frankensplit.training.table import Table, read_table
+from frankensplit.training.loop.figures import Table, read_table
+from frankensplit.training.loop.journal import Journal
 
 
 def _points(run):

@@ -11,7 +11,7 @@ import pytest
 
 from frankensplit.errors import DataError
 from frankensplit.models.heads import head_class
-from frankensplit.training.label_sets import load_labelled
+from frankensplit.training.data.label_sets import load_labelled
 from frankensplit.training.recipe import HeadSpec, Source
 from frankensplit.training.where import Where
 

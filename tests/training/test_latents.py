@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frankensplit.training.latents import FINE, Latents
+from frankensplit.training.export.latents import FINE, Latents
 
 
 def latent(**values: float):

@@ -11,13 +11,13 @@ import torch
 from frankensplit.data.truth import Truth
 from frankensplit.models.backbone import build_backbone, freeze
 from frankensplit.models.heads import build_head
-from frankensplit.training.objectives import (
+from frankensplit.training.tasks.backbone import BackboneWithHeads
+from frankensplit.training.tasks.objectives import (
     HeadDistillation,
     StageDistillation,
     TaskDistillation,
     TaskLoss,
 )
-from frankensplit.training.tasks import BackboneWithHeads
 
 LABELS = {
     "segmentation": {"classes": ["a", "b", "c"], "ignore": 11, "frequency": [0.3] * 3},

@@ -17,7 +17,7 @@ from frankensplit.data.street import Street
 from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import PacketError
 from frankensplit.inference.predictor import Predictor
-from frankensplit.training.codec_tasks import TrainCodec
+from frankensplit.training.tasks.codec import TrainCodec
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
 

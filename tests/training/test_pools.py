@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from frankensplit.errors import DataError, RecipeError
-from frankensplit.training import pools
-from frankensplit.training.batches import Batches
-from frankensplit.training.pools import load_pool, read_pictures
+from frankensplit.training.data import pools
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.data.pools import load_pool, read_pictures
 from frankensplit.training.recipe import Crops, Source, parse_recipe
 
 CLASSES = ["road", "car"]

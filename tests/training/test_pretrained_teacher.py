@@ -18,10 +18,10 @@ from frankensplit.inference.predictor import Predictor
 from frankensplit.models import weights as references
 from frankensplit.models.timm_import import timm
 from frankensplit.models.weights import WeightsReference, bring
-from frankensplit.training.export import export_bundle
+from frankensplit.training.export.bundle import export_bundle
 from frankensplit.training.recipe import parse_recipe
 from frankensplit.training.run import train
-from frankensplit.training.teacher import imagenet_names
+from frankensplit.training.tasks.teacher import imagenet_names
 from frankensplit.training.where import Where
 
 MODEL = "mobilenetv3_small_050"

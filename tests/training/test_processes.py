@@ -16,9 +16,9 @@ import torch
 from toys import color_batches, color_task, schedule
 
 from frankensplit.errors import RecipeError
-from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.engine import fit
-from frankensplit.training.processes import first_process_first, open_fabric
+from frankensplit.training.loop.checkpoint import load_weights
+from frankensplit.training.loop.engine import fit
+from frankensplit.training.loop.processes import first_process_first, open_fabric
 
 
 @pytest.fixture(scope="module")

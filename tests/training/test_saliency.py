@@ -26,7 +26,7 @@ from frankensplit.training.saliency.cam import HeadMaps, StageCam, channel_weigh
 from frankensplit.training.saliency.model import SaliencyModel, open_model
 from frankensplit.training.saliency.scaling import mean_map, unit_range
 from frankensplit.training.saliency.targets import head_scores
-from frankensplit.training.tasks import BackboneWithHeads
+from frankensplit.training.tasks.backbone import BackboneWithHeads
 
 
 class TinyBackbone(nn.Module):

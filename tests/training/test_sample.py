@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frankensplit.training import sample as module
+from frankensplit.training.data import sample as module
+from frankensplit.training.data.sample import sample, spread, thinned
 from frankensplit.training.recipe import Source
-from frankensplit.training.sample import sample, spread, thinned
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 15, 16, 17, 100, 1000])

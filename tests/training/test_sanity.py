@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from toys import color_batches, color_task, schedule
 
-from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.engine import fit
-from frankensplit.training.sanity import overfit_one_batch
-from frankensplit.training.task import Task, TrainingStopped
+from frankensplit.training.loop.checkpoint import load_weights
+from frankensplit.training.loop.engine import fit
+from frankensplit.training.loop.sanity import overfit_one_batch
+from frankensplit.training.tasks.base import Task, TrainingStopped
 
 LONG = 60
 

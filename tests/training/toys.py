@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.task import Task
+from frankensplit.training.tasks.base import Task
 
 
 class Color(Task):

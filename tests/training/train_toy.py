@@ -10,9 +10,9 @@ from pathlib import Path
 
 from toys import color_batches, color_task, schedule
 
-from frankensplit.training.engine import fit
-from frankensplit.training.processes import first_process_first
-from frankensplit.training.task import TrainingStopped
+from frankensplit.training.loop.engine import fit
+from frankensplit.training.loop.processes import first_process_first
+from frankensplit.training.tasks.base import TrainingStopped
 
 
 def main(folder: Path) -> None:

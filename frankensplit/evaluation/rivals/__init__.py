@@ -119,7 +119,7 @@ def load_rival(name: str) -> Rival:
 
 def _found() -> dict[str, tuple[Any, Rival]]:
     """Return module and rival by name."""
-    found = {}
+    found: dict[str, tuple[Any, Rival]] = {}
     for one in pkgutil.iter_modules(__path__):
         if one.name.startswith("_"):
             continue

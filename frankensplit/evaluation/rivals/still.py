@@ -145,7 +145,7 @@ def _webp(quality: int | None) -> Sequence[int]:
     return cv2.IMWRITE_WEBP_QUALITY, LOSSLESS if quality is None else quality
 
 
-def _png(quality: None) -> Sequence[int]:
+def _png(quality: int | None) -> Sequence[int]:
     return cv2.IMWRITE_PNG_COMPRESSION, 3
 
 

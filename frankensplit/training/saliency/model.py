@@ -16,8 +16,8 @@ from frankensplit.models.encoder import STRIDE
 from frankensplit.models.from_bundle import load_backbone, load_heads
 from frankensplit.models.placement import place
 from frankensplit.places import user_path
-from frankensplit.training.checkpoint import CHECKPOINT
-from frankensplit.training.teacher import Teacher, teacher_of_run
+from frankensplit.training.loop.checkpoint import CHECKPOINT
+from frankensplit.training.tasks.teacher import Teacher, teacher_of_run
 
 METHOD = "xgradcam-1"  # changes when maps of the same model and image would
 

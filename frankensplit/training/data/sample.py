@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from frankensplit.data.sources import STREET
 from frankensplit.geometry import MULTIPLE, Geometry
-from frankensplit.training.pools import read_pictures
+from frankensplit.training.data.pools import read_pictures
 from frankensplit.training.recipe import Source
 
 STREET_FRAMES = 60  # of the synthetic street, which has as many as are asked for

@@ -23,19 +23,19 @@ from frankensplit.models.from_bundle import MEDIANS, NORMALISATION
 from frankensplit.models.onnx_graph import encoder_graph
 from frankensplit.models.pruning import keep_channels
 from frankensplit.models.weights import WEIGHTS
-from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.codec_run import DENSITIES, KEPT_CODEC, load_codec
-from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
-from frankensplit.training.cost import SAMPLES, samples_seen
-from frankensplit.training.derive import write_labels, write_weights
-from frankensplit.training.head_run import export_head
-from frankensplit.training.latents import Latents, read_latents
-from frankensplit.training.pools import held_out_sources
-from frankensplit.training.precisions import FRAMES, differences, write_precisions
+from frankensplit.training.data.pools import held_out_sources
+from frankensplit.training.data.sample import Frames, sample, spread
+from frankensplit.training.export.coding_tables import fit_tables, ideal_bytes, write_level
+from frankensplit.training.export.derive import write_labels, write_weights
+from frankensplit.training.export.latents import Latents, read_latents
+from frankensplit.training.export.precisions import FRAMES, differences, write_precisions
+from frankensplit.training.loop.checkpoint import load_weights
+from frankensplit.training.loop.cost import SAMPLES, samples_seen
 from frankensplit.training.recipe import CodecRecipe
-from frankensplit.training.sample import Frames, sample, spread
-from frankensplit.training.tables import fit_tables, ideal_bytes, write_level
-from frankensplit.training.teacher import Teacher
+from frankensplit.training.tasks.codec import TrainBlueprint, TrainCodec
+from frankensplit.training.tasks.codec_run import DENSITIES, KEPT_CODEC, load_codec
+from frankensplit.training.tasks.head_run import export_head
+from frankensplit.training.tasks.teacher import Teacher
 from frankensplit.writing import new_folder, write_file
 
 MOST_FRAMES = 500  # of the training set, and as many held-out ones, that tables are fitted to

@@ -21,12 +21,23 @@ from frankensplit.models.from_bundle import load_blueprint
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
 from frankensplit.places import cache_folder
-from frankensplit.training.batches import Batches, Prepared, batches_of, prepared
-from frankensplit.training.checkpoint import CHECKPOINT, load_weights
-from frankensplit.training.codec_tasks import TrainBlueprint, TrainCodec
-from frankensplit.training.cost import SAMPLES, samples_seen
+from frankensplit.training.data.batches import Batches, Prepared, batches_of, prepared
+from frankensplit.training.data.pools import Pool, load_held_out, load_pool, with_saliency
 from frankensplit.training.finished import load_run
-from frankensplit.training.objectives import (
+from frankensplit.training.loop.checkpoint import CHECKPOINT, load_weights
+from frankensplit.training.loop.cost import SAMPLES, samples_seen
+from frankensplit.training.recipe import (
+    CodecRecipe,
+)
+from frankensplit.training.saliency.cache import SALIENCY, SaliencyCache
+from frankensplit.training.saliency.model import SaliencyModel
+from frankensplit.training.tasks.backbone import (
+    BackboneWithHeads,
+    channel_variance,
+    fisher_information,
+)
+from frankensplit.training.tasks.codec import TrainBlueprint, TrainCodec
+from frankensplit.training.tasks.objectives import (
     FeaturesAndTask,
     HeadDistillation,
     Objective,
@@ -34,18 +45,7 @@ from frankensplit.training.objectives import (
     TaskDistillation,
     TaskLoss,
 )
-from frankensplit.training.pools import Pool, load_held_out, load_pool, with_saliency
-from frankensplit.training.recipe import (
-    CodecRecipe,
-)
-from frankensplit.training.saliency.cache import SALIENCY, SaliencyCache
-from frankensplit.training.saliency.model import SaliencyModel
-from frankensplit.training.tasks import (
-    BackboneWithHeads,
-    channel_variance,
-    fisher_information,
-)
-from frankensplit.training.teacher import Teacher, load_teacher
+from frankensplit.training.tasks.teacher import Teacher, load_teacher
 from frankensplit.training.where import Where
 from frankensplit.writing import write_file
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from frankensplit.models.backbone import freeze
 from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.entropy import FactorizedPrior
-from frankensplit.training.objectives import Objective
 from frankensplit.training.recipe import Rate
-from frankensplit.training.task import Task
+from frankensplit.training.tasks.base import Task
+from frankensplit.training.tasks.objectives import Objective
 
 
 class TrainCodec(Task):

@@ -11,7 +11,7 @@ import numpy as np
 from frankensplit.codec.tables import Ints
 from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.progress import track
-from frankensplit.training.sample import Frames
+from frankensplit.training.data.sample import Frames
 
 FINE = 256  # parts of a symbol, in which latents are kept while tables are fitted
 

@@ -17,11 +17,11 @@ from frankensplit.bundle import Codec
 from frankensplit.data.frames import Frames, LabelledFrame, open_frames
 from frankensplit.errors import DataError
 from frankensplit.models.backbone import Backbone
-from frankensplit.training.batches import Batches
-from frankensplit.training.codec_run import STATISTICS_BATCHES
-from frankensplit.training.pools import Pool, Shot
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.data.pools import Pool, Shot
 from frankensplit.training.recipe import Crops
-from frankensplit.training.tasks import channel_variance
+from frankensplit.training.tasks.backbone import channel_variance
+from frankensplit.training.tasks.codec_run import STATISTICS_BATCHES
 
 HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
 LARGEST_CROP = (256, 320)  # height, width

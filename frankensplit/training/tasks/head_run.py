@@ -8,13 +8,13 @@ from pathlib import Path
 from frankensplit.bundle import Bundle
 from frankensplit.models.from_bundle import read_weights
 from frankensplit.models.heads import build_head
-from frankensplit.training.batches import Prepared, prepared
-from frankensplit.training.derive import derive_bundle, write_labels
+from frankensplit.training.data.batches import Prepared, prepared
+from frankensplit.training.data.label_sets import load_labelled
+from frankensplit.training.export.derive import derive_bundle, write_labels
 from frankensplit.training.finished import load_run, read_json
-from frankensplit.training.head_task import BundleFeatures, TrainHead
-from frankensplit.training.label_sets import load_labelled
 from frankensplit.training.recipe import HeadRecipe
-from frankensplit.training.teacher import LABELS
+from frankensplit.training.tasks.head import BundleFeatures, TrainHead
+from frankensplit.training.tasks.teacher import LABELS
 from frankensplit.training.where import Where
 
 

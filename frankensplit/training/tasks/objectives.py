@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from frankensplit.training.tasks import BackboneWithHeads
+from frankensplit.training.tasks.backbone import BackboneWithHeads
 
 Batch = dict[str, Tensor]
 SALIENCY = "saliency"  # a batch's maps, float32 (N, h, w), 0..1

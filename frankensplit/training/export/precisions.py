@@ -23,9 +23,9 @@ from frankensplit.models.encoder import Encoder, normalise
 from frankensplit.models.int8 import CPU, SYMMETRIC, quantise
 from frankensplit.models.integer_graph import as_read, fold_normalisation, integer_graph
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
-from frankensplit.training.latents import read_symbols
+from frankensplit.training.data.sample import Frames, sample
+from frankensplit.training.export.latents import read_symbols
 from frankensplit.training.recipe import Source
-from frankensplit.training.sample import Frames, sample
 from frankensplit.writing import new_folder
 
 FRAMES = 12  # to calibrate on, and as many others to compare on

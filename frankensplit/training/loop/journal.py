@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from frankensplit.progress import Meter
-from frankensplit.training.table import Table, read_table
+from frankensplit.training.loop.figures import Table, read_table
 
 LOG, HELD_OUT = "log.csv", "held-out.csv"
 EVENTS = "tensorboard"

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from frankensplit.errors import RecipeError
-from frankensplit.training import checkpoint
-from frankensplit.training.batches import Batches
-from frankensplit.training.cost import Cost
-from frankensplit.training.held_out import held_out_figures
-from frankensplit.training.journal import Journal
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.loop import checkpoint
+from frankensplit.training.loop.cost import Cost
+from frankensplit.training.loop.held_out import held_out_figures
+from frankensplit.training.loop.journal import Journal
+from frankensplit.training.loop.sanity import overfit_one_batch
+from frankensplit.training.loop.stepper import Stepper, seed_all
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.sanity import overfit_one_batch
-from frankensplit.training.stepper import Stepper, seed_all
-from frankensplit.training.task import Task, TrainingStopped
+from frankensplit.training.tasks.base import Task, TrainingStopped
 
 
 def fit(

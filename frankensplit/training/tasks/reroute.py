@@ -8,8 +8,8 @@ import copy
 from torch import Tensor, nn
 
 from frankensplit.models.backbone import Backbone
-from frankensplit.training.objectives import Objective
-from frankensplit.training.task import Task
+from frankensplit.training.tasks.base import Task
+from frankensplit.training.tasks.objectives import Objective
 
 
 class TrainReroute(Task):

@@ -7,9 +7,9 @@ import math
 
 import torch
 
-from frankensplit.training.batches import Batches
-from frankensplit.training.stepper import Stepper, seed_all
-from frankensplit.training.task import Task, TrainingStopped
+from frankensplit.training.data.batches import Batches
+from frankensplit.training.loop.stepper import Stepper, seed_all
+from frankensplit.training.tasks.base import Task, TrainingStopped
 
 
 @torch.no_grad()

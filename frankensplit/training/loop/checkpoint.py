@@ -20,7 +20,9 @@ from frankensplit.errors import RecipeError
 from frankensplit.writing import Kind, kept_folder, write_file
 
 if TYPE_CHECKING:
-    from frankensplit.training.stepper import Stepper  # brings Fabric, which those who only load do without
+    from frankensplit.training.loop.stepper import (
+        Stepper,  # brings Fabric, which those who only load do without
+    )
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"

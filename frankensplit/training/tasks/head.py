@@ -15,9 +15,9 @@ from frankensplit.models.from_bundle import load_backbone, load_blueprint
 from frankensplit.models.heads.base import Head
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.codec_tasks import rounded
-from frankensplit.training.task import Task
-from frankensplit.training.tasks import head_targets, without_strides
+from frankensplit.training.tasks.backbone import head_targets, without_strides
+from frankensplit.training.tasks.base import Task
+from frankensplit.training.tasks.codec import rounded
 
 
 class BundleFeatures:

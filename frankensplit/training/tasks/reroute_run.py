@@ -7,13 +7,13 @@ from pathlib import Path
 
 from frankensplit.models.backbone import freeze
 from frankensplit.models.placement import place
-from frankensplit.training.batches import Prepared, prepared
+from frankensplit.training.data.batches import Prepared, prepared
+from frankensplit.training.data.pools import load_held_out, load_pool
 from frankensplit.training.finished import load_run
-from frankensplit.training.objectives import TaskLoss
-from frankensplit.training.pools import load_held_out, load_pool
 from frankensplit.training.recipe import RerouteRecipe
-from frankensplit.training.reroute_task import TrainReroute
-from frankensplit.training.teacher import load_teacher
+from frankensplit.training.tasks.objectives import TaskLoss
+from frankensplit.training.tasks.reroute import TrainReroute
+from frankensplit.training.tasks.teacher import load_teacher
 from frankensplit.training.where import Where
 
 

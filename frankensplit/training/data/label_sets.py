@@ -13,7 +13,7 @@ from frankensplit.data.frames import open_frames
 from frankensplit.data.sources import STREET
 from frankensplit.errors import DataError
 from frankensplit.models.heads import head_class
-from frankensplit.training.pools import Pool, load_held_out, load_pool
+from frankensplit.training.data.pools import Pool, load_held_out, load_pool
 from frankensplit.training.recipe import HeadSpec, Source
 from frankensplit.training.where import Where
 

@@ -20,9 +20,9 @@ from frankensplit.data.truth import Truth
 from frankensplit.errors import DataError, RecipeError
 from frankensplit.models.encoder import STRIDE
 from frankensplit.models.heads import head_class, heads_with_truth
-from frankensplit.training.pools import Pool, Shot
+from frankensplit.training.data.pools import Pool, Shot
 from frankensplit.training.recipe import Common, Crops
-from frankensplit.training.task import Task
+from frankensplit.training.tasks.base import Task
 
 HELD_OUT_BATCHES = 8
 

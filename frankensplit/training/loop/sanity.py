@@ -9,9 +9,9 @@ import sys
 import torch
 from torch import Tensor
 
+from frankensplit.training.loop.stepper import Stepper, seed_all
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.stepper import Stepper, seed_all
-from frankensplit.training.task import Task, TrainingStopped
+from frankensplit.training.tasks.base import Task, TrainingStopped
 
 WORTH_CHECKING = 10  # runs of less than so many times the steps of the check go without it
 FALLEN = 0.9  # of the first loss

@@ -15,10 +15,10 @@ from frankensplit.models.heads.base import Head
 from frankensplit.models.timm_import import timm
 from frankensplit.models.weights import WeightsReference, reference_of
 from frankensplit.models.weights import load_weights as load_reference
-from frankensplit.training.checkpoint import CHECKPOINT
 from frankensplit.training.finished import load_run, read_json
+from frankensplit.training.loop.checkpoint import CHECKPOINT
 from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, PretrainedSpec
-from frankensplit.training.tasks import BackboneWithHeads
+from frankensplit.training.tasks.backbone import BackboneWithHeads
 
 LABELS = "labels.json"
 IMAGENET_CLASSES = 1000

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.heads.base import Head
-from frankensplit.training.task import Task
+from frankensplit.training.tasks.base import Task
 
 
 class Classify(Task):

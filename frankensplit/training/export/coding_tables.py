@@ -11,7 +11,7 @@ import numpy as np
 from frankensplit.bundle import level_file, sha256_of
 from frankensplit.codec import Contexts, encode, encode_smaller
 from frankensplit.codec.tables import Ints, Tables
-from frankensplit.training.contexts import fit_contexts
+from frankensplit.training.export.contexts import fit_contexts
 
 COUNT_MARGIN = 2  # symbols beyond the range seen in training that a fitted table still covers
 

@@ -7,14 +7,14 @@ from frankensplit.errors import RecipeError
 from frankensplit.models.backbone import Backbone, build_backbone, freeze
 from frankensplit.models.weights import WeightsReference
 from frankensplit.models.weights import load_weights as load_reference
-from frankensplit.training.batches import Prepared, prepared
-from frankensplit.training.checkpoint import load_weights
-from frankensplit.training.derive import write_labels
-from frankensplit.training.label_sets import load_labelled
-from frankensplit.training.pools import load_held_out, load_pool
+from frankensplit.training.data.batches import Prepared, prepared
+from frankensplit.training.data.label_sets import load_labelled
+from frankensplit.training.data.pools import load_held_out, load_pool
+from frankensplit.training.export.derive import write_labels
+from frankensplit.training.loop.checkpoint import load_weights
 from frankensplit.training.recipe import BackboneRecipe, BackboneSpec, ClassifyRecipe, HeadSpec
-from frankensplit.training.tasks import BackboneWithHeads, Classify
-from frankensplit.training.teacher import build_heads
+from frankensplit.training.tasks.backbone import BackboneWithHeads, Classify
+from frankensplit.training.tasks.teacher import build_heads
 from frankensplit.training.where import Where
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from frankensplit.errors import RecipeError
 from frankensplit.models.placement import place
-from frankensplit.training.processes import Autocast, open_fabric
+from frankensplit.training.loop.processes import Autocast, open_fabric
 from frankensplit.training.recipe import Schedule
-from frankensplit.training.task import Task, TrainingStopped
+from frankensplit.training.tasks.base import Task, TrainingStopped
 
 LARGEST_GRADIENT = 5.0  # norm; longer ones are scaled down to it
 
