@@ -71,7 +71,7 @@ class Seen:
     first_packet_cpu_s: float
     busy_cpu_percent: float
     idle_cpu_percent: float
-    wake_frames: int
+    wake_frames: float
     target_kbps: float
     held_kbps: float
     budget_off_percent: float

@@ -47,7 +47,8 @@ class ReceiverNode(Node):
         self._records = RecordWriter(Path(self._chosen.folder))
         self._stream = Stream(self, STREAM, lambda: True)
         self._worker = NewestWins[Picture](self._work, "predict")
-        self._round, self._coder = "", None
+        self._round = ""
+        self._coder: Coder | None = None
         self._subscribe()
         self.get_logger().info(f"ready: {self._chosen.codec}")
 
@@ -78,7 +79,8 @@ class ReceiverNode(Node):
     def _coder_of(self, round_name: str) -> Coder:
         if self._coder is None or self._round != round_name:
             options = Options(rate_hz=self._chosen.recorded_hz)
-            self._round, self._coder = round_name, self._rival.open_coder(self._chosen.quality, options)
+            self._round = round_name
+            self._coder = self._rival.open_coder(self._chosen.quality, options)
         return self._coder
 
     def _offer(self, header: Header, picture: NDArray[np.uint8]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,7 +110,7 @@ def jpeg_message(header: Header, rgb: NDArray[np.uint8], quality: int) -> Compre
 
 
 def _file_message(
-    header: Header, pixels: NDArray[np.uint8], ending: str, file_format: str, options: list[int]
+    header: Header, pixels: NDArray[Any], ending: str, file_format: str, options: list[int]
 ) -> CompressedImage:
     try:
         written, file = cv2.imencode(ending, pixels, options)

@@ -116,7 +116,8 @@ def specs(table: type) -> list[Spec]:
 
 
 def _spec(one: Field[Any]) -> Spec:
-    return Spec(name=one.name, default=one.default, **one.metadata)
+    default: Any = one.default  # each has one, as `parameter` makes them
+    return Spec(name=one.name, default=default, **one.metadata)
 
 
 def to_yaml(table: type, node_name: str) -> str:

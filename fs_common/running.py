@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
@@ -63,8 +64,8 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
     for text in profiles_missing():
         node.get_logger().warning(text)
     for file in given_in(sys.argv if args is None else args):
-        if text := missed(file, node.get_fully_qualified_name()):
-            node.get_logger().warning(text)
+        if problem := missed(file, node.get_fully_qualified_name()):
+            node.get_logger().warning(problem)
     try:
         _spin(node, ending, leave_s)
         return int(bool(getattr(node, "failure", "")))
@@ -84,10 +85,11 @@ def end_node(node: Node) -> None:
 
 
 def _make(kind: type[Node], ending: Ending) -> Node:
-    node = kind.__new__(kind)  # known before it is whole: to load a model takes a signal's patience
+    # The node is known before it is whole: to load a model takes a signal's patience.
+    node: Any = kind.__new__(kind)  # type: ignore[call-overload]
     ending.wake_by(lambda: _abandon(node))
     try:
-        node.__init__()  # type: ignore[misc]
+        node.__init__()
     except BaseException:
         with suppress(Exception):
             Node.destroy_node(

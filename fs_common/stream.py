@@ -109,8 +109,8 @@ class Stream:
         if self.off:
             return "", False
         if self._input is None:
-            silent = silent_s > stale_after_s
-            return (f"nothing has arrived for {silent_s:.1f} s" if silent else ""), not silent
+            stale = silent_s > stale_after_s
+            return (f"nothing has arrived for {silent_s:.1f} s" if stale else ""), not stale
         self._input.follow()
         if (open_s := self._input.open_s) is None:
             text = self._input.trouble()

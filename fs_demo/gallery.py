@@ -48,8 +48,8 @@ class Gallery:
         results = {name: _above(result, thresholds.get(name, 0.0)) for name, result in frame.results.items()}
         overlay = draw_overlay(frame.rgb, results, self._labels)
         self._size = self._size or frame.rgb.shape[:2]
-        shown = (fitted(one, self._size) for one in (frame.rgb, overlay))
-        self._video.add(side_by_side(*shown, caption(frame)), frame.stamp_ns)
+        camera, drawn = (fitted(one, self._size) for one in (frame.rgb, overlay))
+        self._video.add(side_by_side(camera, drawn, caption(frame)), frame.stamp_ns)
         row = None
         if self._chosen.wants_next():
             truth = (draw_overlay(frame.rgb, truths, self._labels),) if truths else ()

@@ -7,7 +7,7 @@ import importlib
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -32,7 +32,7 @@ from fs_demo.parameters import RecorderParameters
 LOOK_S = 0.1
 DEPTH = 100
 OUR_PACKAGES = ("fs_msgs", "vision_msgs")  # what a type store of ROS 2 does not bring
-BAG_VERSION = 8  # metadata that Humble and everything later reads
+BAG_VERSION: Literal[8] = 8  # metadata that Humble and everything later reads
 NEVER = QosTime(9223372036, 854775807)
 
 

@@ -48,6 +48,7 @@ class OverlayVideo:
         picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         if self._stream is None:
             self._begin(picture, stamp_ns)
+        assert self._stream is not None
         at_ms = (stamp_ns - self._start_ns) // 1_000_000
         if at_ms <= self._last_ms or picture.shape[:2] != (self._stream.height, self._stream.width):
             return
