@@ -40,10 +40,10 @@ LAYERS = (  # each imports from itself and from below only
     "frankensplit.progress",
     "frankensplit.writing",
     "frankensplit.reading",
+    "frankensplit.fast_dds",
     "frankensplit.errors",
     "frankensplit.processes",
     "frankensplit.needs",
-    "frankensplit.fast_dds",
     "frankensplit.import_order",
     "frankensplit",
 )

@@ -39,6 +39,7 @@ def test_label_sets_follow_the_set_and_frequencies_are_counted(masks):
     assert [len(pool) for pool in (*pools, *held_out)] == [1, 1]
     assert labels["cars"] == {
         "classes": ["car"],
+        "max_overlap": 0.6,
         "colors": [[4, 5, 6]],
         "mask_indices": [1],
         "head": "detections",
