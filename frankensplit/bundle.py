@@ -249,12 +249,29 @@ class Codec:
         return packet.to_bytes()
 
     def unpack(self, data: bytes) -> tuple[NDArray[np.int32], Packet]:
-        """Decode a packet of this codec into int32 symbols ``(C, h, w)``.
+        """Read a packet of this codec and decode it into int32 symbols ``(C, h, w)``.
 
         Raises:
             PacketError: the packet is damaged, of another codec, or of a shape that this codec never makes.
         """
         packet = Packet.from_bytes(data)
+        return self.decode(packet), packet
+
+    def decode(self, packet: Packet) -> NDArray[np.int32]:
+        """Decode a packet that has been read into int32 symbols ``(C, h, w)``; raises as ``unpack``."""
+        self._check(packet)
+        level = self.levels[packet.level]
+        if not packet.context_coded:
+            return rans.decode(packet.payload, packet.shape, level.tables)
+        if level.contexts is None:
+            raise PacketError(
+                f"packet is context-coded, level {packet.level} of codec {self.id_hex} has no contexts; it is forged, "
+                "drop it"
+            )
+        return rans.decode_in_context(packet.payload, packet.shape, level.contexts)
+
+    def _check(self, packet: Packet) -> None:
+        """Refuse what this codec never makes, before anything is allocated for it."""
         if packet.codec_id != self.id:
             raise PacketError(
                 f"packet of codec {packet.codec_id.hex()}, this is codec {self.id_hex}: "
@@ -273,18 +290,6 @@ class Codec:
                 f"packet declares a latent of {packet.shape}, a {packet.source_width}x{packet.source_height} image "
                 f"is coded as {expected}"
             )
-        return self._decode(packet), packet
-
-    def _decode(self, packet: Packet) -> NDArray[np.int32]:
-        level = self.levels[packet.level]
-        if not packet.context_coded:
-            return rans.decode(packet.payload, packet.shape, level.tables)
-        if level.contexts is None:
-            raise PacketError(
-                f"packet is context-coded, level {packet.level} of codec {self.id_hex} has no contexts; it is forged, "
-                "drop it"
-            )
-        return rans.decode_in_context(packet.payload, packet.shape, level.contexts)
 
     @property
     def _levels_there_are(self) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -43,6 +43,35 @@ def read(node: Node, table: type[Table]) -> Table:
     """Read the present values of a declared table."""
     values = {spec.name: node.get_parameter(spec.name).value for spec in specs(table)}
     return table(**{name: _from_ros(value) for name, value in values.items()})
+
+
+class ParameterSnapshot(Generic[Table]):
+    """The present values of a declared table, read again only after a change; any thread may look.
+
+    Values are set in the executor's thread, as ROS tools do it.
+    """
+
+    def __init__(self, node: Node, table: type[Table]) -> None:
+        self._node, self._table = node, table
+        self._kept: Table | None = read(node, table)
+        self._settled = node.create_guard_condition(self._keep)
+        node.add_on_set_parameters_callback(self._on_change)
+
+    @property
+    def values(self) -> Table:
+        """All parameters; another object after a change, which itself never changes."""
+        kept = self._kept  # once: another thread may let go of it
+        return read(self._node, self._table) if kept is None else kept
+
+    def _on_change(self, _parameters: list[Parameter]) -> SetParametersResult:
+        # Another callback may still refuse, and Humble has none for what has been set. So the values are read each
+        # time, until the executor is through with this change.
+        self._kept = None
+        self._settled.trigger()
+        return SetParametersResult(successful=True)
+
+    def _keep(self) -> None:
+        self._kept = read(self._node, self._table)
 
 
 def refuse_when(node: Node, name: str, problem: Callable[[Any], str | None]) -> None:

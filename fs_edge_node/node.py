@@ -30,7 +30,7 @@ from frankensplit.edge.encoder import EncodedFrame, FrameEncoder, PreparedFrame
 from frankensplit.edge.rate_control import Limits, RateControl
 from frankensplit.fast_dds import export_line
 from fs_common.cadence import Cadence
-from fs_common.declare import declare, narrow, refuse_when
+from fs_common.declare import ParameterSnapshot, declare, narrow, refuse_when
 from fs_common.diagnostics import Diagnostics
 from fs_common.images import AnyImage, byte_array, compressed_to_rgb, open_converter
 from fs_common.lazy_input import LazyInput, output_events
@@ -79,7 +79,8 @@ class EdgeNode(Node):
 
     def __init__(self) -> None:
         super().__init__("edge")
-        self._chosen = declare(self, EdgeParameters)
+        declare(self, EdgeParameters)
+        self._snapshot = ParameterSnapshot(self, EdgeParameters)
         self._codec = Codec.open(self._chosen.bundle)
         refuse_when(self, "level", lambda level: level_problem(self._codec, level))
         narrow(self, "level", len(self._codec.levels) - 1)
@@ -103,7 +104,7 @@ class EdgeNode(Node):
         self._cadence = Cadence()
         self._switch = Switch(self, self._free, self._take, lambda: self._input.follow())
         self._preview = (
-            Preview(self, self._rate, lambda: self._stream, lambda: self._input.follow())
+            Preview(self, self._snapshot, self._rate, lambda: self._stream, lambda: self._input.follow())
             if self._chosen.preview
             else None
         )
@@ -120,6 +121,10 @@ class EdgeNode(Node):
         if self._preview:
             self._preview.close()
         super().destroy_node()
+
+    @property
+    def _chosen(self) -> EdgeParameters:
+        return self._snapshot.values
 
     def _source(self) -> Source:
         compressed = self._chosen.transport == "compressed"
@@ -154,7 +159,7 @@ class EdgeNode(Node):
     def _wanted(self) -> bool:
         if not self._switch.on:
             return False
-        return not self.get_parameter("lazy").value or self._publisher.get_subscription_count() > 0
+        return not self._chosen.lazy or self._publisher.get_subscription_count() > 0
 
     def _needed(self) -> bool:
         return self._wanted() or (self._preview is not None and self._switch.on and self._preview.listened())
@@ -163,7 +168,8 @@ class EdgeNode(Node):
         return self._preview is not None and self._switch.on and self._preview.due()
 
     def _limits(self) -> Limits:
-        return Limits(*(self.get_parameter(name).value for name in ("level", "target_kbps", "max_fps")))
+        chosen = self._chosen
+        return Limits(chosen.level, chosen.target_kbps, chosen.max_fps)
 
     def _on_image(self, image: AnyImage) -> None:
         received = self.get_clock().now().to_msg()

@@ -16,11 +16,13 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from frankensplit.edge.rate_control import RateControl
+from fs_common.declare import ParameterSnapshot
 from fs_common.images import jpeg_message
 from fs_common.lazy_input import output_events
 from fs_common.qos import keep_last
 from fs_common.stream import Stream
 from fs_common.worker import NewestWins
+from fs_edge_node.parameters import EdgeParameters
 
 TOPIC = "preview/compressed"  # where image_transport looks for the compressed images of `preview`
 
@@ -40,7 +42,8 @@ class Preview:
     reliable, is served as well.
 
     Args:
-        node: with the parameters ``preview_*``.
+        node: that publishes.
+        chosen: the parameters ``preview_*`` as they are now.
         rate: pays for the bytes.
         stream: counts what goes wrong.
         follow: called when a subscriber comes or goes.
@@ -50,12 +53,13 @@ class Preview:
     def __init__(
         self,
         node: Node,
+        chosen: ParameterSnapshot[EdgeParameters],
         rate: RateControl,
         stream: Callable[[], Stream],
         follow: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._node = node
+        self._chosen = chosen
         self._rate = rate
         self._stream = stream
         self._clock = clock
@@ -89,14 +93,15 @@ class Preview:
         return self._rate.besides_s(self._least_s())
 
     def _least_s(self) -> float:
-        return 1 / float(self._node.get_parameter("preview_fps").value)
+        return 1 / self._chosen.values.preview_fps
 
     def _work(self, _stream: str, shot: Shot) -> None:
         self._stream().guard(lambda: self._show(shot))
 
     def _show(self, shot: Shot) -> None:
-        small = shrunk(shot.rgb, self._node.get_parameter("preview_size").value)
-        message = jpeg_message(shot.header, small, self._node.get_parameter("preview_quality").value)
+        chosen = self._chosen.values
+        small = shrunk(shot.rgb, chosen.preview_size)
+        message = jpeg_message(shot.header, small, chosen.preview_quality)
         self._rate.spent_besides(len(message.data), self._least_s())
         self._publisher.publish(message)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscriptions that turn messages into frames, while somebody wants what is made of them."""
+"""Subscriptions that turn messages into frames, while somebody wants what is made of them, and count missing ones."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from itertools import count
 
@@ -15,17 +16,53 @@ from fs_common.lazy_input import LazyInput
 from fs_common.publishers import Source
 from fs_common.topics import is_compressed
 from fs_msgs.msg import CompressedLatent
-from fs_server_node.backdrop import Backdrop
-from fs_server_node.frame import Frame
-from fs_server_node.image_frame import ImageFrame
-from fs_server_node.latent_frame import LatentFrame
+from fs_server_node.frames import ImageFrame, LatentFrame, ReceivedFrame, RecentImages
 from fs_server_node.names import overlay_topic
 from fs_server_node.parameters import ServerParameters
-from fs_server_node.sequence import WRAP, SequenceGaps
 
-Take = Callable[[Frame, Mapping[str, int]], None]  # a frame, and what to count for the gap before it
+Take = Callable[[ReceivedFrame, Mapping[str, int]], None]  # a frame, and what to count for the gap before it
 Wanted = Callable[[], bool]
+
+WRAP = 2**32  # of sequence numbers
+HIGHEST_HZ = 1000.0  # no camera with an encoder behind it is faster: no more frames can be lost a second
+BURST = 1000.0  # frames that may be missing at once besides: packets that waited together come together
 ALONE = "give each robot a namespace (namespace:=robot1 and the like), and name each one's latents in latent_topics"
+
+
+class SequenceGaps:
+    """Count gaps in a uint32 sequence that wraps.
+
+    A number that does not rise, or rises further than frames can have come since the last one, is not a loss but a
+    jump: the sender has restarted, two send to one topic, or the number is forged. So all losses of a stream are
+    fewer than ``HIGHEST_HZ`` times its age in seconds, and ``BURST``.
+
+    Args:
+        clock: monotonic seconds.
+        alone: whether one sender has the topic for itself: where several do, a gap says nothing about losses.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, alone: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._clock = clock
+        self._alone = alone
+        self._last: int | None = None
+        self._at = clock()
+        self._credit = BURST  # frames that can be missing now
+
+    def before(self, sequence: int) -> dict[str, int]:
+        """Take the number of the frame that came; return what to count: ``lost`` frames before it, or ``jumps``."""
+        last, self._last = self._last, sequence
+        now = self._clock()
+        self._credit = min(self._credit, BURST) + HIGHEST_HZ * (now - self._at)
+        self._at = now
+        if last is None:
+            return {}
+        missing = (sequence - last - 1) % WRAP
+        if missing > self._credit or (missing and not self._alone()):
+            return {"jumps": 1}
+        self._credit -= missing
+        return {"lost": missing}
 
 
 def subscribe_latents(
@@ -41,16 +78,16 @@ def subscribe_latents(
     full = node.resolve_topic_name(topic)
     reliability, depth = chosen.latent_reliability, chosen.latent_depth
     source = Source(node, full, CompressedLatent, "latent", reliability, depth, alone=ALONE)
-    gaps, backdrop = SequenceGaps(alone=lambda: len(source.publishers()) < 2), Backdrop()
+    gaps, images = SequenceGaps(alone=lambda: len(source.publishers()) < 2), RecentImages()
 
     def on_latent(latent: CompressedLatent) -> None:
         received = node.get_clock().now().to_msg()
         missing = gaps.before(latent.sequence)
-        take(LatentFrame(latent, received, codecs, backdrop), missing)
+        take(LatentFrame(latent, received, codecs, images), missing)
 
     if chosen.overlay_image:
         name = overlay_topic(topic, chosen.overlay_image)
-        LazyInput(_images(node, name, Image, chosen), backdrop.keep, wants_overlay)
+        LazyInput(_images(node, name, Image, chosen), images.keep, wants_overlay)
     return LazyInput(source, on_latent, wanted)
 
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Below which names results are published, and which choices of topics and bundles get in each other's way."""
+"""Below which names results are published, and which choices of topics, bundles and heads are refused."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from frankensplit.bundle import Bundle
 from fs_common.topics import COMPRESSED
+from fs_server_node.parameters import ALL_HEADS
 
 
 def prefix_of(topic: str) -> str:
@@ -30,7 +31,7 @@ def ros_name(bundle_name: str) -> str:
     return words if words[:1].isalpha() else f"bundle_{words}"
 
 
-def places_of(bundles: Sequence[Bundle]) -> list[str]:
+def bundle_namespaces(bundles: Sequence[Bundle]) -> list[str]:
     """Give what follows a topic's prefix: nothing for the first bundle, ``NAME/`` for each further one."""
     return ["", *(f"{ros_name(bundle.name)}/" for bundle in bundles[1:])]
 
@@ -56,13 +57,22 @@ def bundles_problem(bundles: Sequence[Bundle], topics: Sequence[str]) -> str | N
         return f"two bundles have the name {', '.join(twice)}: export one of them under another name"
     if heads := sorted({*names[1:]} & {*bundles[0].server["heads"]}):
         return f"bundle {', '.join(heads)} has the name of a head of {names[0]}: export it under another name"
-    places = [prefix_of(topic) + place for topic in topics for place in places_of(bundles)]
-    if shared := _repeated(places):
+    below = [prefix_of(topic) + name for topic in topics for name in bundle_namespaces(bundles)]
+    if shared := _repeated(below):
         return (
             f"results of two bundles would be published below {', '.join(shared)}: "
             "give the topics other namespaces, or export the bundle under another name"
         )
     return None
+
+
+def heads_problem(there_are: Iterable[str], heads: Sequence[str]) -> str | None:
+    """Say which of the chosen heads no bundle has, or None."""
+    known = dict.fromkeys((ALL_HEADS, *there_are))
+    unknown = [name for name in heads if name not in known]
+    if not unknown:
+        return None
+    return f"heads names {', '.join(unknown)}: the bundles served here have {', '.join(known)}"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The publishers of one robot's results, and which of them anybody listens to."""
+"""What bundles make of the frames of a topic: their networks, the publishers of results, and what a frame cost."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import gc
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,20 +17,89 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
+from frankensplit.bundle import Bundle
+from frankensplit.inference.overlay import draw_overlay
 from frankensplit.results import Result
 from fs_common.images import image_message, jpeg_message
+from fs_common.meter import Totals
 from fs_common.qos import keep_last, latched
+from fs_common.times import elapsed_ms
 from fs_msgs.msg import FrameReport
-from fs_server_node.messages import MESSAGE_OF_KIND, VIEWS, View, label_info, result_message, topic_of
-from fs_server_node.parameters import ServerParameters
+from fs_server_node.frames import ReceivedFrame
+from fs_server_node.messages import (
+    MESSAGE_OF_KIND,
+    VIEWS,
+    View,
+    at_least,
+    label_info,
+    result_message,
+    topic_of,
+)
+from fs_server_node.names import bundle_namespaces
+from fs_server_node.parameters import ALL_HEADS, ServerParameters
 
 if TYPE_CHECKING:
-    from frankensplit.inference.predictor import HeadInfo
+    from frankensplit.inference.predictor import HeadInfo, Prediction, Predictor
 
 OVERLAY_QUALITY = 90  # its thin lines and letters want more than a photograph
 
 
-class Outputs:
+@dataclass
+class ServedBundle:
+    """A bundle and its networks, which ``free`` lets go of and ``load`` loads again; ``heads`` stay.
+
+    ``namespace`` is what its results' names have after a topic's prefix: nothing, or ``NAME/``.
+    """
+
+    bundle: Bundle
+    predictor: Predictor | None
+    namespace: str
+    heads: Mapping[str, HeadInfo]
+
+    def load(self, chosen: ServerParameters) -> None:
+        """Load the networks, if they are not there; raises as ``open_bundles``."""
+        if self.predictor is None:
+            self.predictor = _predictor(self.bundle, chosen)
+
+    def free(self) -> None:
+        """Let go of the networks; a frame at work still ends."""
+        self.predictor = None
+
+    def thresholds(self, chosen: ServerParameters) -> dict[str, float]:
+        """Give the score from which on something counts, by head."""
+        asked = chosen.score_threshold
+        heads = self.heads.values()
+        return {head.name: asked if asked and head.kind == "boxes" else head.threshold for head in heads}
+
+    def active_heads(self, chosen: ServerParameters) -> list[str]:
+        """List the heads that may run; another bundle's names say nothing here."""
+        return [name for name in self.heads if ALL_HEADS in chosen.heads or name in chosen.heads]
+
+
+def open_bundles(bundles: Sequence[Bundle], chosen: ServerParameters) -> list[ServedBundle]:
+    """Load the networks of every bundle.
+
+    Raises:
+        BundleError: weights do not fit the networks that a manifest names.
+        RuntimeUnavailable: the device is not there.
+    """
+    predictors = [_predictor(bundle, chosen) for bundle in bundles]
+    return [
+        ServedBundle(bundle, predictor, namespace, predictor.heads)
+        for bundle, predictor, namespace in zip(bundles, predictors, bundle_namespaces(bundles), strict=True)
+    ]
+
+
+def return_memory() -> None:
+    """Give back to the device what freed networks had; torch keeps it otherwise."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class ResultPublishers:
     """Results of every head and their views, overlay and report below one prefix (``robot1/`` or nothing).
 
     ``labels`` are the bundle's, by head. Views and overlays are made only for those who listen to them.
@@ -106,6 +177,82 @@ class Outputs:
 
     def _needs(self, head: str) -> bool:
         return _heard(self._results[head]) or any(_heard(publisher) for _, publisher in self._views[head])
+
+
+class BundleOutputs:
+    """Run one bundle on the frames of one topic for those who listen, and publish what comes out.
+
+    Args:
+        node: that publishes.
+        prefix: of the topic (``robot1/`` or nothing).
+        served: the bundle.
+        chosen: QoS of the results, thresholds.
+    """
+
+    def __init__(self, node: Node, prefix: str, served: ServedBundle, chosen: ServerParameters) -> None:
+        below = prefix + served.namespace
+        self.namespace = node.resolve_topic_name(f"{below}report").removesuffix("report")  # in full
+        self.bundle = served.bundle
+        self.publishers = ResultPublishers(node, below, served.heads, served.bundle.labels, chosen)
+        self._node = node
+        self._served = served
+        self.publishers.publish_labels(self._now(), served.thresholds(chosen))
+
+    def wanted(self, chosen: ServerParameters) -> bool:
+        """Tell whether its bundle has to run."""
+        return not chosen.lazy or self.publishers.listened()
+
+    def answer(self, frame: ReceivedFrame, chosen: ServerParameters, totals: Totals) -> float | None:
+        """Predict from a frame that suits the bundle and publish.
+
+        Returns:
+            Stamp to publication in ms, or NaN; None where the networks have been switched off.
+
+        Raises:
+            FrankensplitError: the frame cannot be decoded.
+        """
+        if (predictor := self._served.predictor) is None:
+            return None
+        thresholds = self._served.thresholds(chosen)
+        prediction = frame.predict(predictor, self._heads_to_run(chosen))
+        results = {name: at_least(result, thresholds[name]) for name, result in prediction.results.items()}
+        self.publishers.publish_labels(self._now(), thresholds)
+        self.publishers.publish_results(frame.header, results)
+        report = _complete(frame.report(), prediction, self._now(), totals)
+        self.publishers.publish_report(report)
+        self.publishers.publish_views(frame.header, results)
+        if self.publishers.wants_overlay():
+            drawn = draw_overlay(frame.picture(), results, self.bundle.labels)
+            self.publishers.publish_overlay(frame.header, drawn)
+        return float(report.latency_ms)
+
+    def _heads_to_run(self, chosen: ServerParameters) -> list[str]:
+        active = self._served.active_heads(chosen)
+        return self.publishers.listened_heads(active) if chosen.lazy else active
+
+    def _now(self) -> Time:
+        return self._node.get_clock().now().to_msg()
+
+
+def _complete(report: FrameReport, prediction: Prediction, published: Time, totals: Totals) -> FrameReport:
+    """Fill in what a frame's own report lacks; ``published`` (results) is a time of this machine."""
+    report.entropy_ms = prediction.entropy_ms
+    report.features_ms = prediction.features_ms
+    report.heads = list(prediction.head_ms)
+    report.head_ms = list(prediction.head_ms.values())
+    report.latency_ms = elapsed_ms(report.header.stamp, published)
+    report.received = totals.received
+    report.lost = totals.lost
+    report.dropped = totals.dropped
+    report.rejected = totals.rejected
+    return report
+
+
+def _predictor(bundle: Bundle, chosen: ServerParameters) -> Predictor:
+    # Torch takes seconds to import: only once parameters and bundles are known to be good.
+    from frankensplit.inference.predictor import Predictor
+
+    return Predictor(bundle, device=chosen.device, threads=chosen.threads)
 
 
 def _heard(publisher: Publisher) -> bool:

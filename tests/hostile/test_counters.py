@@ -15,7 +15,7 @@ pytest.importorskip("fs_msgs.msg", reason="fs_msgs is not built: run `make setup
 
 from fs_common.meter import Meter
 from fs_common.worker import NewestWins
-from fs_server_node.sequence import BURST, HIGHEST_HZ, WRAP, SequenceGaps
+from fs_server_node.inputs import BURST, HIGHEST_HZ, WRAP, SequenceGaps
 
 
 class Clock:

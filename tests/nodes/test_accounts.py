@@ -13,7 +13,7 @@ from fs_common.complaints import Complaints
 from fs_common.diagnostics import judge
 from fs_common.meter import Meter, Totals, Window
 from fs_common.times import elapsed_ms
-from fs_server_node.sequence import SequenceGaps
+from fs_server_node.inputs import SequenceGaps
 
 
 class Clock:

@@ -19,8 +19,7 @@ from fs_common.images import byte_array, image_message
 from fs_common.qos import keep_last
 from fs_edge_node.launch_table import EDGE
 from fs_msgs.msg import CompressedLatent
-from fs_server_node.backdrop import Backdrop
-from fs_server_node.latent_frame import LatentFrame
+from fs_server_node.frames import LatentFrame, RecentImages
 
 RELIABLE = keep_last("reliable", 1)
 HOSTILE = "\x1b[2J\n" + "x" * 1_000_000
@@ -71,7 +70,7 @@ def test_a_stream_of_damaged_jpegs_does_not_flood_the_terminal(
 
 
 def test_the_format_of_a_latent_is_cut() -> None:
-    frame = LatentFrame(CompressedLatent(format=HOSTILE), Header().stamp, {}, Backdrop())
+    frame = LatentFrame(CompressedLatent(format=HOSTILE), Header().stamp, {}, RecentImages())
     with pytest.raises(PacketError) as caught:
         frame.report(), frame.picture()
     assert len(str(caught.value)) < 500 and str(caught.value).isprintable()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from fs_server_node.names import (
+    bundle_namespaces,
     bundles_problem,
     overlay_topic,
-    places_of,
     prefix_of,
     ros_name,
     topics_problem,
@@ -68,8 +68,8 @@ def test_bundle_names_become_parts_of_topics(name: str, valid: str) -> None:
     assert ros_name(name) == valid
 
 
-def test_the_first_bundle_has_no_place_of_its_own() -> None:
-    assert places_of([Named("street"), Named("r-50"), Named("swin")]) == ["", "r_50/", "swin/"]
+def test_the_first_bundle_has_no_namespace_of_its_own() -> None:
+    assert bundle_namespaces([Named("street"), Named("r-50"), Named("swin")]) == ["", "r_50/", "swin/"]
 
 
 @pytest.mark.parametrize(

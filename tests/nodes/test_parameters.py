@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 from node_process import ROOT
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from frankensplit.errors import ParameterError
 from frankensplit.import_order import python_module
-from fs_common.declare import declare, narrow
+from fs_common.declare import ParameterSnapshot, declare, narrow, refuse_when
 from fs_common.node_launch import NodeLaunch
 from fs_common.parameter_files import given_in, missed
 from fs_common.parameters import Spec, specs, to_plain, to_yaml
@@ -142,6 +145,51 @@ def test_a_range_that_only_the_running_node_knows_is_shown_and_held(ros_context:
     assert not result.successful and "range" in result.reason
     assert ros_node.set_parameters([Parameter("level", value=3)])[0].successful
     narrow(ros_node, "level", 3)
+    ros_node.destroy_node()
+
+
+def test_a_snapshot_is_read_again_only_after_a_change_that_all_accept(ros_context: Context) -> None:
+    ros_node = Node("snapshot", context=ros_context)
+    start = declare(ros_node, EdgeParameters)
+    snapshot = ParameterSnapshot(ros_node, EdgeParameters)
+    refuse_when(
+        ros_node, "level", lambda level: "no such level" if level > 3 else None
+    )  # asked after the snapshot
+    executor = SingleThreadedExecutor(context=ros_context)
+    executor.add_node(ros_node)
+
+    def settled() -> EdgeParameters:
+        while snapshot.values is not snapshot.values:
+            executor.spin_once()
+        return snapshot.values
+
+    assert settled() == start
+    kept = settled()
+    assert not ros_node.set_parameters([Parameter("level", value=4)])[0].successful
+    assert snapshot.values == start and settled() == start
+    (result,) = ros_node.set_parameters([Parameter("level", value=3)])
+    assert result.successful and snapshot.values.level == 3  # at once, not when the executor comes to it
+    assert settled() == replace(start, level=3) and kept.level == 0
+    ros_node.set_parameters([Parameter("lazy", value=False), Parameter("max_fps", value=5.0)])
+    assert settled() == replace(start, level=3, lazy=False, max_fps=5.0)
+    executor.shutdown()
+    ros_node.destroy_node()
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_who_looks_while_a_change_is_weighed_keeps_no_old_value(ros_context: Context, accepts: bool) -> None:
+    ros_node = Node("weighed", context=ros_context)
+    declare(ros_node, EdgeParameters)
+    snapshot = ParameterSnapshot(ros_node, EdgeParameters)
+    seen: list[float] = []
+
+    def weigh(_parameters: list[Parameter]) -> SetParametersResult:
+        seen.append(snapshot.values.max_fps)  # as a worker thread may at this moment
+        return SetParametersResult(successful=accepts)
+
+    ros_node.add_on_set_parameters_callback(weigh)
+    ros_node.set_parameters([Parameter("max_fps", value=5.0)])
+    assert seen == [0.0] and snapshot.values.max_fps == (5.0 if accepts else 0.0)
     ros_node.destroy_node()
 
 

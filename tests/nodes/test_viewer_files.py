@@ -20,7 +20,7 @@ from fs_demo.launch_table import CAMERA
 from fs_demo.viewers import VIEWERS
 from fs_msgs.msg import FrameReport
 from fs_server_node import messages
-from fs_server_node.outputs import Outputs
+from fs_server_node.outputs import ResultPublishers
 from fs_server_node.parameters import ServerParameters
 
 IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
@@ -69,7 +69,7 @@ def test_every_topic_is_published_with_a_type_that_is_shown(start, observer: Obs
     labels = Bundle.open("street").labels
     heads: Any = {name: SimpleNamespace(kind=kind) for name, kind in HEADS.items()}
     # All that a server publishes, without its networks.
-    outputs = Outputs(observer.node, "", heads, labels, ServerParameters())
+    outputs = ResultPublishers(observer.node, "", heads, labels, ServerParameters())
     health = Diagnostics(observer.node, "", [])
     layout = json.loads(config("foxglove").read_text(encoding="utf-8"))
     named = [

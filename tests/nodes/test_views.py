@@ -28,7 +28,7 @@ from fs_common.images import jpeg_message, png_message
 from fs_msgs.msg import CompressedLatent, FrameReport
 from fs_server_node.launch_table import SERVER
 from fs_server_node.messages import image_annotations
-from fs_server_node.outputs import Outputs
+from fs_server_node.outputs import ResultPublishers
 from fs_server_node.parameters import ServerParameters
 
 SEQUENCE = count()
@@ -165,7 +165,7 @@ def test_annotations_are_published_while_somebody_listens(observer: Observer) ->
     messages = pytest.importorskip("foxglove_msgs.msg", reason="no wheel of foxglove_msgs: apt, or build it")
     labels = Bundle.open("street").labels
     heads: Any = {"detections": SimpleNamespace(kind="boxes")}
-    outputs = Outputs(observer.node, "boxes/", heads, labels, ServerParameters())
+    outputs = ResultPublishers(observer.node, "boxes/", heads, labels, ServerParameters())
     assert outputs.listened_heads(["detections"]) == []
     annotations = observer.record(messages.ImageAnnotations, "/boxes/detections/annotations")
     observer.until(lambda: outputs.listened_heads(["detections"]), "the server to see the subscriber")
