@@ -12,7 +12,7 @@ from frankensplit.places import share_folders
 
 # The first name is read by all, the second from Kilted on.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-FOR_IMAGES, WITHOUT_SHARED_MEMORY = "fastdds.xml", "fastdds-udp.xml"  # in config/
+FOR_IMAGES, WITHOUT_SHARED_MEMORY = "fastdds.xml", "fastdds-udp.xml"  # files in config/
 SHARED_MEMORY = Path("/dev/shm")
 
 

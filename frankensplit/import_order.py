@@ -21,7 +21,7 @@ import os
 import sys
 from pathlib import Path
 
-FORGET = "import sys; sys.path[:] = filter(None, sys.path)\n"  # where a piece of Python begins that -c runs
+FORGET = "import sys; sys.path[:] = filter(None, sys.path)\n"  # first line of Python code for -c
 RUN = (
     f"{FORGET}from runpy import run_module; run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )

@@ -24,12 +24,17 @@ from frankensplit.errors import BundleError, FrankensplitError, shown
 
 MAX_JSON_BYTES = 8 << 20  # labels of 100,000 classes; parsed, a file is up to 30 times as large
 MAX_JSON_DEPTH = 32  # ours have 4
-MAX_JSON_DIGITS = 20  # of an integer; Python's parser takes quadratic time for longer ones
-MAX_ARRAY_BYTES = 16 << 20  # of an .npz: 1,000 channels of 4,000 symbols each
+MAX_JSON_DIGITS = 20  # longest integer; Python's parser takes quadratic time
+MAX_ARRAY_BYTES = 16 << 20  # largest array of an .npz: 1,000 channels of 4,000 symbols each
 MAX_NPY_HEADER_BYTES = 1024  # numpy writes 128
-MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # of 50,000 tensors; the format itself allows 100 MB
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", ".manifest.json"}  # of desktops, and of a write cut short
-MAX_FILES = 1000  # of a folder that is read whole; a bundle has 20
+MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # enough for 50,000 tensors; the format allows 100 MB
+LITTER = {
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    ".manifest.json",
+}  # desktops and interrupted writes leave these
+MAX_FILES = 1000  # most files of a folder that is read whole; a bundle has 20
 
 Path_ = str | os.PathLike[str]
 Error = type[FrankensplitError]

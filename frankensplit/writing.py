@@ -169,7 +169,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
     place = check_replaceable(out, kind)
     with _named(out, CANNOT), _locked(place.with_name(f".{place.name}.lock"), out):
         _recover(place, kind)
-        check_replaceable(out, kind)  # what is there may have come while another process had the lock
+        check_replaceable(out, kind)  # another process may have written while it had the lock
         new, old = temporary_of(place), temporary_of(place.with_name(f"{place.name}.{OLD}"))
         new.mkdir()
         try:
@@ -331,7 +331,7 @@ def _locked(path: Path, out: Path) -> Iterator[None]:
         yield
     finally:
         if is_file:
-            path.unlink(missing_ok=True)  # before the lock is free: see below
+            path.unlink(missing_ok=True)  # must precede the release of the lock: see below
         os.close(descriptor)
 
 

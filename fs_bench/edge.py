@@ -35,7 +35,7 @@ BUNDLES = ("street", "street-nano")
 DATA = "street:val"
 PICTURES = {"webp_q80": ("webp", 80), "png": ("png", None), "jpeg_q90": ("jpeg", 90)}
 CAMERAS = ("480x360:rgb8", "640x480:bgr8", "640x480:jpeg")
-NODE_CAMERA = "640x480:rgb8"  # of the node that is watched
+NODE_CAMERA = "640x480:rgb8"  # camera of the node that is watched
 NEEDED = ("rclpy", "fs_msgs", "fs_bench")
 NODE_FIGURES = (
     "rss_mb",

@@ -29,7 +29,7 @@ WARM = 3  # predictions before a round starts
 WARM_PATIENCE_S = 60.0
 LEAD_S = 0.5
 EARLY_S = 0.05  # the loss begins, and bytes count, this long before a round's first frame
-DRAIN_S = 2.0  # for what is still on its way when a round ends
+DRAIN_S = 2.0  # time for packets that are under way when a round ends
 POLL_S = 0.05
 SECOND_NS = 1_000_000_000
 

@@ -8,7 +8,7 @@ import re
 
 NAMES_ARE = "letters, digits and _ in parts divided by single /, no part begins with a digit: robot1/latent"
 _PLACE = re.compile(r",? at \S+:\d+")
-# What the parser of rules knows, and says in numbers of its own or not at all.
+# These errors say nothing about the cause: the rule parser's text ends with them, or it has only numbers.
 _LEXER = re.compile(r"Error: (error not set|Expected lexeme .*|Expecting token .*)$")
 _FOLDER = re.compile(r"(log directory '.*'): (\d+)$")
 

@@ -34,7 +34,7 @@ class DemoFrame:
 
     stamp_ns: int
     rgb: NDArray[np.uint8] | None = None
-    image_bytes: int | None = None  # of the camera's own message
+    image_bytes: int | None = None  # size of the camera's own message
     truth: NDArray[np.uint8] | None = None
     packet_bytes: int | None = None
     cost: Cost | None = None

@@ -31,7 +31,7 @@ class Gallery:
         self._folder, self._labels = folder, labels
         self._chosen = Chosen(SHEET_ROWS)
         self._video = OverlayVideo(folder / VIDEO_FILE)
-        self._size: tuple[int, int] | None = None  # of the first picture: those of others are fitted into it
+        self._size: tuple[int, int] | None = None  # the first picture's; later pictures are fitted into it
 
     def __enter__(self) -> Gallery:
         """Begin."""

@@ -54,7 +54,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     if options.record is not None:
         check_folder(options.record)
     find_bundle(options.bundle)
-    if not is_camera(options.source):  # which may be opened once only
+    if not is_camera(options.source):  # a camera can be opened only once
         open_source(options.source, topic=options.topic or None)
     profile = fast_dds_profile()
     print("starting edge, server, monitor and camera ...", file=sys.stderr)

@@ -22,7 +22,7 @@ from fs_common.qos import keep_last
 from fs_common.stream import Stream
 from fs_common.worker import NewestWins
 
-TOPIC = "preview/compressed"  # where image_transport looks for the compressed images of `preview`
+TOPIC = "preview/compressed"  # image_transport's name for the compressed images of `preview`
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from frankensplit.processes import ends_with_us
 
 BASELINE = Path("docs/results/bench.json")
 SPREADS = 3  # standard deviations that are noise
-FLOORS = {  # by how much a figure may always be worse: a share of it, and so much in its unit
+FLOORS = {  # how much worse a figure may be: a share of it, and an amount in its unit
     "bytes_per_frame": (0.01, 0.0),
     "bytes_over": (0.05, 0.0),
     "loss_points": (0.0, 0.1),

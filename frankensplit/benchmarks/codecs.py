@@ -37,7 +37,7 @@ STAGES = (
     "tail_ms",
     "heads_ms",
 )
-Times = dict[str, float | None]  # by stage; None where a codec does not tell it apart
+Times = dict[str, float | None]  # milliseconds of each stage; None if the codec does not report it
 
 
 @dataclass(frozen=True)

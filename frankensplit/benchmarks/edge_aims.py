@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
-NATURAL = "480x360"  # what the network sees of a camera of that size, without scaling
+NATURAL = "480x360"  # a camera of this size needs no scaling
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-LOOKS = 20  # in a period, at the age of the newest prediction
+LOOKS = 20  # samples of the newest prediction's age in one period
 
 Statistic = TypeVar("Statistic")
 

@@ -112,7 +112,7 @@ def read_components(path: Path) -> dict[str, Any]:
             raise KeyError("encode_ms")
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise DataError(
-            f"{path} is no result of frankensplit bench components ({type(err).__name__}: {err}); "
+            f"{path} is not a result of frankensplit bench components ({type(err).__name__}: {err}); "
             "write one with its --json, or leave --components out"
         ) from err
     return dict(components)

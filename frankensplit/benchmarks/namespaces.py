@@ -171,7 +171,7 @@ class LossyLink:
         peer = ("type", "veth", "peer", "name", DEVICE, "netns", self.namespaces[SERVER])
         self._ip(ROBOT, "link", "add", DEVICE, *peer)
         for end, address in ADDRESSES.items():
-            # Without an IPv6 address there is no IPv6 chatter to count.
+            # An interface that has no IPv6 address sends no IPv6 packets that would be counted.
             self._ip(end, "link", "set", DEVICE, "mtu", str(MTU_BYTES), "addrgenmode", "none")
             self._ip(end, "addr", "add", f"{address}/24", "dev", DEVICE)
             self._ip(end, "link", "set", DEVICE, "up")

@@ -50,7 +50,7 @@ def read_results(path: Path) -> dict[str, Any]:
             raise ValueError("no rows")
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise DataError(
-            f"{path} is no result of an evaluation ({type(err).__name__}: {err}); "
+            f"{path} is not a result of an evaluation ({type(err).__name__}: {err}); "
             "write one with frankensplit evaluate ... --json"
         ) from err
     return dict(results)
@@ -85,7 +85,7 @@ def settings_of(rivals: Sequence[str], chosen: Mapping[str, Setting]) -> list[Se
         chosen: settings of rivals without a quality; the middle of the sweep where there is none.
 
     Raises:
-        DataError: a rival is unknown, or a quality is no number.
+        DataError: a rival is unknown, or a quality is not a number.
     """
     from frankensplit.evaluation.evaluate import parse_rival
 

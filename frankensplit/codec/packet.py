@@ -100,7 +100,7 @@ class Packet:
 
 
 def _check_frame(view: memoryview) -> None:
-    """Refuse what is no packet of format 1."""
+    """Refuse data that are not a packet of format 1."""
     if len(view) < HEADER_BYTES:
         raise PacketError(
             f"packet has {len(view)} bytes, expected {HEADER_BYTES} or more; it is truncated, drop it"

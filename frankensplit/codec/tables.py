@@ -241,7 +241,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
-            member.create_system = 3  # else the bytes would name the system that wrote them
+            member.create_system = 3  # the default would put the writer's operating system into the bytes
             content = io.BytesIO()
             np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
             archive.writestr(member, content.getvalue())

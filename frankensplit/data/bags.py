@@ -33,7 +33,7 @@ CHUNK = 6
 CHUNK_HEAD = struct.Struct(
     "<BQQQQII"
 )  # the record's head, times, bytes, checksum, bytes of the compression's name
-TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
+TABLES = ("messages", "topics", "message_definitions", "schema")  # the tables that we read from a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
 
@@ -178,13 +178,15 @@ class _Apsw:
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module("apsw"), name)
 
-    def Connection(self, name: str, **options: Any) -> Any:  # noqa: N802  # as apsw calls it
+    def Connection(self, name: str, **options: Any) -> Any:  # noqa: N802  # apsw's name
         """Open ``file:PATH?immutable=1``; immutable leaves a ``-wal`` out, and a path may have a ``?`` itself."""
         path = Path(name.removeprefix("file:").removesuffix("?immutable=1"))
         unread, shared = journals(path)
         mode = "immutable=1"
         if unread.exists() and unread.stat().st_size:
-            mode = "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"  # which has to make one
+            mode = (
+                "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"
+            )  # "ro" lets SQLite create the missing one
         return import_module("apsw").Connection(f"{path.absolute().as_uri()}?{mode}", **options)
 
 

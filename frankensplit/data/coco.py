@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 Found = dict[str, list[tuple[list[float], int]]]  # corners and class of each box, by the picture's id
 
 PATTERNS = ("annotations*.json", "instances_*.json", "_annotations.coco.json")
-FOLDERS = ("annotations", "images")  # where COCO itself keeps them, and where others keep the pictures
+FOLDERS = ("annotations", "images")  # COCO's own folder of annotations; others put them beside the pictures
 NEEDED = ("categories", "images", "annotations")
 
 
@@ -158,7 +158,7 @@ def _image(one: Any, before: set[str]) -> tuple[str, tuple[str, tuple[int, int] 
         raise ValueError("another picture has the same id")
     sides = one.get("height"), one.get("width")
     size = None if None in sides else (int(sides[0]), int(sides[1]))
-    name = str(one["file_name"]).replace("\\", "/")  # as Windows divides folders
+    name = str(one["file_name"]).replace("\\", "/")  # Windows separates folders by backslashes
     before.add(known)
     return known, (name, size if size and min(size) > 0 else None)
 

@@ -59,7 +59,7 @@ class TruthRule:
 
     kind: TruthKind | None
     masks: NDArray[np.int16] | None = None
-    indices: Sequence[int | None] | None = None  # of boxes' and frames' classes; None: as they are
+    indices: Sequence[int | None] | None = None  # new class indices of boxes and frames; None: unchanged
 
     def apply(self, frame: SourceFrame) -> LabelledFrame:
         """Return the frame with the bundle's truth; raises DataError where it has none or an unknown one."""

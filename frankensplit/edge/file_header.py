@@ -19,7 +19,7 @@ MAX_COMPRESSED_NOTES = 16
 MAX_CHUNKS = 1 << 16
 _CHUNK = struct.Struct(">I4s")  # length of what follows, kind
 _COMPRESSED_NOTES = (b"zTXt", b"iTXt", b"iCCP")
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette becomes colours
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # channels of each colour type; a palette is decoded to RGB
 _FILL = re.compile(rb"\xff*")  # any number may stand before a marker: too many for a loop in Python
 
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {
@@ -114,7 +114,7 @@ def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
     scans = 1 if single else data.count(b"\xff\xda", scan)
     if scans > MAX_SCANS:
         raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
-    # Without an end marker a file may be whole: its decoder tells that of the last scan; others may be missing.
+    # A file without its end marker may be whole: the decoder checks the last scan, we check that all scans are there.
     if not single and data.find(b"\xff\xd9", scan) < 0 and not _all_scanned(data, frame, scan):
         return None
     return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
@@ -155,4 +155,4 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 
 _FILES = ((b"\xff\xd8", 0, _jpeg), (b"\x89PNG\r\n\x1a\n", 0, _png), (b"WEBP", 8, _webp))
-MAGICS = tuple((magic, at) for magic, at, _ in _FILES)  # by which a file is one of these, and where
+MAGICS = tuple((magic, at) for magic, at, _ in _FILES)  # the bytes that mark these formats, and their offsets

@@ -26,9 +26,11 @@ MAX_SIDE = 65535  # a packet carries each side in 16 bits
 # expands 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
 FREE_BYTES = 1 << 26
 MAX_EXPANSION = 256
-MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # of a progressive JPEG, with 10 passes: 26 megapixels, 1.5 s
+MAX_PASSED_PIXELS = (
+    4 * MAX_SOURCE_PIXELS
+)  # progressive JPEG, times passes; 26 megapixels in 10 take 1.5 s
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-# What libjpeg says where pixels are lost, or may be: see _made_up.
+# The warnings by which libjpeg says that pixels are lost, or may be: see _made_up.
 _DAMAGE = re.compile(rb"Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression")
 _LEFT_OVER = re.compile(rb"Corrupt JPEG data: (\d{1,9}) extraneous bytes before marker")
 MAX_LEFT_OVER = 16

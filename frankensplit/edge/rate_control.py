@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# In seconds of the budget. A level is kept until the account has moved from one side to the other; twice this plus
-# a packet is what a window may be off by, and has to stay below 5 % of 5 s.
+# Hysteresis in seconds of the budget: a level stays until the account has moved from one side to the other.
+# A window may be off by twice this plus one packet, which must stay below 5 % of 5 s.
 HYSTERESIS_S = 0.07
-INTERVALS = 16  # over which the time between frames is a mean
-SMOOTHING = 0.3  # weight of the newest packet in what the content is thought to take
-BESIDES = 0.5  # share of the budget that what is sent besides packets may take
-PAUSE = 4.0  # in mean intervals: a longer one is a camera that stopped
+INTERVALS = 16  # intervals in the mean time between frames
+SMOOTHING = 0.3  # EMA factor of the content's estimated bytes: the newest packet's weight
+BESIDES = 0.5  # share of the budget that previews and the like may take
+PAUSE = 4.0  # unit: mean intervals; after a longer one, the camera has stopped
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Instalments:
     """Bytes that were sent at once and are paid for evenly until they come again."""
 
     def __init__(self) -> None:
-        self.bytes = 0  # of the newest
+        self.bytes = 0  # size of the newest
         self._rate = 0.0  # bytes a second
         self._since = self._until = -math.inf
 
@@ -229,7 +229,7 @@ class FrameSchedule:
 
 
 class MeanInterval:
-    """Mean seconds between events; a pause is no interval. Infinite before the second event."""
+    """Mean seconds between events; a pause does not count as one. Infinite before the second event."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=INTERVALS + 1)

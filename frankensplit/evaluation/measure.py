@@ -40,7 +40,7 @@ UNMODIFIED = "unmodified"
 PART_FRAMES = 32
 FRAMES_WORTH_A_PROCESS = 150  # starting one costs some seconds
 PACKAGE = Path(__file__).resolve().parents[1]
-# What figures depend on; a change of it makes finished parts void.
+# The files that figures depend on: when one changes, finished parts are measured again.
 SOURCES = ("bundle.py", "geometry.py", "codec", "data", "edge", "evaluation", "inference", "models")
 LIBRARIES = ("av", "compressai", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "timm", "torch")
 
@@ -64,7 +64,7 @@ class Setup:
     limit: int | None = None
     device: str = "cpu"
     threads: int = 1
-    precision: str = "fp32"  # of the robot's network
+    precision: str = "fp32"  # precision of the robot's network
     weights: Mapping[str, str] = field(default_factory=dict)
     agreement: bool = False  # whether the unmodified backbone's predictions count, even where there is truth
 
@@ -230,7 +230,7 @@ def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: 
             raise
 
 
-_worker: Worker | None = None  # of this process
+_worker: Worker | None = None  # one per process
 
 
 def _begin(setup: Setup, folder: Path, end_with_parent: Callable[[], None]) -> None:

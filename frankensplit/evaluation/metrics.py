@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
 from frankensplit.torchvision_import import import_torchvision
 
-import_torchvision()  # before torchmetrics imports it, see there
+import_torchvision()  # must precede torchmetrics' own import; its docstring says why
 
 Statistics = dict[str, NDArray[Any]]
 IOU = 0.5

@@ -23,7 +23,7 @@ CSS_DPI = 100  # CSS pixels an inch
 LETTERS = 9.0  # points
 LEGEND_ROW = 0.175  # inches
 LONGEST_NAME = 24
-GROUND, INK, SOFT, FAINT = "#ffffff", "#1b1f24", "#5b6470", "#dfe3e8"  # of page and plots
+GROUND, INK, SOFT, FAINT = "#ffffff", "#1b1f24", "#5b6470", "#dfe3e8"  # colours of page and plots
 PART_COLOURS = ("#0a6ebd", "#c9ced6", "#0b9f84", "#e0a526")  # encoding, transfer, decoding, inference
 
 

@@ -63,7 +63,7 @@ class Adapted:
     site: Site
     schedule: Schedule
     adapter: int | None
-    state: dict[str, Tensor]  # of the blueprint, as it is stored
+    state: dict[str, Tensor]  # the blueprint's weights, as stored
     run: Path
     trained_on: int
     trained_parameters: int
@@ -214,7 +214,7 @@ def _schedule(settings: Settings, width: int | None) -> Schedule:
         lr=settings.lr or (ADAPTER_LR if width else BLUEPRINT_LR),
         warmup=WARMUP,
         ema=EMA,
-        sanity_steps=0,  # what begins trained does not overfit a batch as what begins anew does
+        sanity_steps=0,  # a trained start does not overfit a batch as a fresh one does
         checkpoint_every=CHECKPOINT_EVERY,
     )
 

@@ -51,9 +51,9 @@ from frankensplit.training.where import Where
 from frankensplit.writing import new_folder
 
 LR, DENSITY_LR, WARMUP, EMA, CHECKPOINT_EVERY = 5e-4, 5.0, 50, 0.99, 100
-LEVELS = (1.4, 2.0, 2.8)  # of a bundle that has none of its own
+LEVELS = (1.4, 2.0, 2.8)  # levels for a bundle that has none
 CROP = (192, 256)
-FIRST_STEPS, FIRST_LR = 150, 0.02  # of the densities alone, where the bundle holds none
+FIRST_STEPS, FIRST_LR = 150, 0.02  # the densities are trained alone first if the bundle has none
 FITTED_TO = 200  # frames at most, to which tables are fitted
 MEASURED_ON = 40  # frames at most of a set
 
@@ -234,7 +234,7 @@ def _schedule(settings: Settings) -> Schedule:
         lr=settings.lr,
         warmup=WARMUP,
         ema=EMA,
-        sanity_steps=0,  # what begins trained does not overfit a batch as what begins anew does
+        sanity_steps=0,  # a trained start does not overfit a batch as a fresh one does
         checkpoint_every=CHECKPOINT_EVERY,
     )
 

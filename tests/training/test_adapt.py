@@ -56,7 +56,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, frames):
-    """A folder of them, with one among them that is no picture."""
+    """A folder of them, with one among them that is not a picture."""
     folder = tmp_path_factory.mktemp("site")
     for index, rgb in enumerate(frames):
         cv2.imwrite(str(folder / f"f{index:02d}.png"), rgb[:, :, ::-1])
@@ -129,7 +129,7 @@ def test_held_out_frames_come_nearer(whole):
 def test_what_cannot_be_read_is_named(whole, capsys):
     _, result = whole
     assert list(result["skipped"]) == ["f03-broken.png"]
-    # 11 files: the last two are kept apart, one of the other nine is no picture.
+    # 11 files: the last two are held out, one of the other nine is not a picture.
     assert (result["trained_on_frames"], result["held_out_frames"]) == (8, 2)
 
 

@@ -68,11 +68,11 @@ class Source(ABC):
 
     kind: ClassVar[str]
     rate_hz: float | None = None  # the source's own rate, where it has one
-    truth: TruthKind | None = None  # what the first frame has
+    truth: TruthKind | None = None  # the kind of truth of the first frame
 
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
-        self.notes: list[str] = []  # what is odd about the source
+        self.notes: list[str] = []  # remarks about oddities of the source
 
     @property
     def has_truth(self) -> bool:

@@ -35,8 +35,8 @@ class Drive:
     speed: float
     lane: float
     height: float
-    focal: float  # in widths of the picture
-    horizon: float  # in heights of the picture
+    focal: float  # unit: widths of the picture
+    horizon: float  # unit: heights of the picture
     yaw: float
     phase: float
 

@@ -25,7 +25,7 @@ REFERENCE = "onnxruntime"
 TIMED = 5
 BLOCK = 32
 
-# More symbols than this share differ only if something is wrong; normal are none to 0.1 %, 0.1 to 1 %, and 20 %.
+# If a larger share of symbols differs, something is wrong. Shares up to 0.1 %, 1 % and 20 % are normal.
 MOST_FLIPS = {FP32: 0.01, "fp16": 0.05}
 MOST_FLIPS_ELSE = 0.5
 

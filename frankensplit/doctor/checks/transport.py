@@ -85,7 +85,7 @@ def _profile(machine: Machine, file: str) -> Finding:
     except OSError as err:
         return fault("profile", f"{file} cannot be read: {err.strerror}; Fast DDS goes on without it", remedy)
     except ElementTree.ParseError as err:
-        return fault("profile", f"{file} is no XML: {err}; Fast DDS goes on without it", remedy)
+        return fault("profile", f"{file} is not XML: {err}; Fast DDS goes on without it", remedy)
     participants = [
         one for one in profiles.iterfind(".//{*}participant") if one.get("is_default_profile") == "true"
     ]

@@ -71,7 +71,7 @@ class Runtime(Protocol):
         Raises:
             RuntimeUnavailable: this machine lacks the library, the device or a built engine; nothing else is used
                 silently.
-            BundleError: the file is no encoder.
+            BundleError: the file is not an encoder.
         """
 
     def __call__(self, frame: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.int32]:
@@ -165,7 +165,7 @@ def open_chosen(name: str, model_path: Path, options: RuntimeOptions | None = No
 
     Raises:
         RuntimeUnavailable: the name is unknown, or this machine lacks the library, the device or the engine.
-        BundleError: the file is no encoder.
+        BundleError: the file is not an encoder.
     """
     told = options or RuntimeOptions()
     if name == AUTO:

@@ -103,7 +103,7 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> Any:
     if provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        # Without enable_fallback=0 its Python side would go over to the CPU, here or at a frame that fails.
+        # With fallback, ONNX Runtime's Python side would silently go to the CPU, here or at a frame that fails.
         session = ort.InferenceSession(str(model_path), options, providers=providers, enable_fallback=0)
     except Exception as err:  # its many exceptions share no base but Exception
         if provider == CPU or MODEL_ERROR in str(err):
@@ -130,7 +130,7 @@ def session_options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # From the second frame of a size on, a pattern keeps one more block of all activations; it makes nothing faster.
+    # The memory pattern keeps a second block for all activations once a size repeats, and makes nothing faster.
     options.enable_mem_pattern = False
     options.log_severity_level = ERRORS_ONLY
     return options

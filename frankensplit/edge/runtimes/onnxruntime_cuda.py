@@ -66,7 +66,7 @@ class Binding:
         for name, value in inputs.items():
             self._inputs[name].update_inplace(value)
         self._session.run_with_iobinding(self._bound)
-        # From a GPU numpy() is a new array; memory of the CPU it only shows.
+        # numpy() copies from a GPU, but is only a view of CPU memory.
         symbols: NDArray[np.int32] = self._output.numpy()
         return symbols.copy() if self._output.device_name() == "cpu" else symbols
 

@@ -60,7 +60,7 @@ class Built:
     checked_by: str
 
 
-Told = Callable[[str, str, float], None]  # which engine, what is done about it, and how much of it, 0 to 1
+Told = Callable[[str, str, float], None]  # arguments: the engine's name, the step, the progress from 0 to 1
 
 
 def build_engines(

@@ -46,7 +46,7 @@ class Engine:
         self._runtime = make(self._journal, trt.Runtime)  # must outlive the engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            # Without memory the best engine does not load, and is not to be thrown away.
+            # A good engine does not load either when memory is short; it must not be thrown away then.
             kind = TensorRTError if self._journal.memory_ran_short else EngineWrong
             raise kind(f"TensorRT {trt.__version__} does not load the engine{self._journal.why()}")
         self.contract = read_contract(trt, self._engine)
@@ -90,7 +90,7 @@ class Engine:
             try:
                 timed[mapped] = self._time(cuda, mapped, frame)
             except RuntimeUnavailable as err:  # noqa: PERF203
-                problems.append(err.with_traceback(None))  # which would keep what it was raised in
+                problems.append(err.with_traceback(None))  # a traceback would keep the frames' objects alive
         if not timed:
             raise problems[0]
         fastest = min(timed, key=lambda mapped: timed[mapped])

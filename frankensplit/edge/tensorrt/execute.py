@@ -74,10 +74,10 @@ class Executor:
             self._close.atexit = False  # the driver may be gone by then, and frees all anyway
 
     def close(self) -> None:
-        """Free memory, stream and graph; the executor is of no use then."""
+        """Free memory, stream and graph; the executor cannot be used afterwards."""
         with suppress(CudaError):
             self._graph.drop()
-        self._context = None  # before the memory that it works on
+        self._context = None  # must go before the memory that it uses
         self._close()
 
     @property

@@ -16,7 +16,7 @@ from frankensplit.edge.tensorrt.build import Settings
 from frankensplit.edge.tensorrt.cudart import Cuda
 from frankensplit.edge.tensorrt.profile import Profile
 
-FORMAT = 1  # of the engine's file and of its name
+FORMAT = 1  # version of the engine file's layout and name
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 BOARD = Path("/proc/device-tree/model")
 DIGITS = 16  # hex, of each part of an engine's name

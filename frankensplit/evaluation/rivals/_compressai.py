@@ -34,7 +34,7 @@ from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality
 from frankensplit.models.entropy import entropy_models
 from frankensplit.places import user_path
 
-NAMES = {  # in compressai's zoo
+NAMES = {  # names in compressai's zoo
     "fp": "bmshj2018-factorized",
     "hyperprior": "bmshj2018-hyperprior",
     "mshp": "mbt2018-mean",
@@ -199,7 +199,9 @@ def _read_weights(rival: str, quality: int, weights: str | None, zoo: Any) -> An
     path = _weights_file(rival, quality, user_path(weights), url.rpartition("/")[2])
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zipfile and torch raise a dozen types on what is no state dict
+    except (
+        Exception
+    ) as error:  # pickle, zipfile and torch raise a dozen types for a file that is not a state dict
         raise DataError(
             f"cannot read weights from {path}: {str(error)[:200]}; give a state dict saved by torch"
         ) from None

@@ -33,7 +33,7 @@ QUALITIES = (402, 404, 410, 510, 615, 820, 830, 1650)
 # Shape; step; unit of the zero points; first symbol and how many; bytes of the deflated counts.
 HEADER = struct.Struct("<3HffhBH")
 STEPS_AN_OCTAVE = 2
-LARGEST = 1e30  # of magnitudes, which keeps all arithmetic in float32
+LARGEST = 1e30  # largest magnitude for which all arithmetic stays in float32
 MAX_COUNTS = 1 << 22  # channels times symbols: refuse more before anything is allocated
 
 Floats = NDArray[np.float32]

@@ -23,7 +23,7 @@ from frankensplit.training.recipe import Source
 if TYPE_CHECKING:
     from frankensplit.training.saliency.cache import SaliencyCache
 
-POOL_BYTES = 8 * 2**30  # of one source's frames
+POOL_BYTES = 8 * 2**30  # memory for one source's frames
 MOST_SAID = 10  # skipped frames that are named
 
 

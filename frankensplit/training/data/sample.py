@@ -15,9 +15,9 @@ from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.training.data.pools import read_pictures
 from frankensplit.training.recipe import Source
 
-STREET_FRAMES = 60  # of the synthetic street, which has as many as are asked for
+STREET_FRAMES = 60  # frames of the synthetic street, which is endless
 
-Frames = Sequence[NDArray[np.uint8]]  # as ``sample`` gives them
+Frames = Sequence[NDArray[np.uint8]]  # the result of ``sample``
 T = TypeVar("T")
 
 

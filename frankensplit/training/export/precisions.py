@@ -28,7 +28,7 @@ from frankensplit.training.export.latents import read_symbols
 from frankensplit.training.recipe import Source
 from frankensplit.writing import new_folder
 
-FRAMES = 12  # to calibrate on, and as many others to compare on
+FRAMES = 12  # frames for calibration, and as many others for the comparison
 
 
 def _fp16(encoder: Encoder, medians: Tensor, _frames: Frames) -> onnx.ModelProto:

@@ -34,7 +34,11 @@ RUN = Kind(
     ),
     frozenset({"tensorboard", "codec"}),
 )
-WATCHING = ("checkpoint_every", "keep_every", "sanity_steps")  # of a schedule: change nothing in the result
+WATCHING = (
+    "checkpoint_every",
+    "keep_every",
+    "sanity_steps",
+)  # entries of a schedule that do not change the result
 
 
 def held(run: Path) -> AbstractContextManager[Any]:

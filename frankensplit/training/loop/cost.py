@@ -49,7 +49,7 @@ class Cost:
         return self._before + time.perf_counter() - self._began
 
     def pause(self) -> None:
-        """Let the next step begin now: what was done since the last one is none of it."""
+        """Let the next step begin now: work since the last one does not count."""
         self._lap = time.perf_counter()
 
     def step_done(self) -> None:

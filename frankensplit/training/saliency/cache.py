@@ -82,7 +82,7 @@ class SaliencyCache:
             covers the frame.
 
         Raises:
-            ImageError: the frame is no RGB image.
+            ImageError: the frame is not an RGB image.
             DataError: the head does not have the class.
         """
         return mean_map(self.head_maps(rgb, label))

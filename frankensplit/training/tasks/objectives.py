@@ -28,7 +28,7 @@ class Objective(ABC):
 
     def __init__(self, teacher: BackboneWithHeads) -> None:
         self.teacher = teacher
-        self.figures: dict[str, float] = {}  # of the last batch, to be logged
+        self.figures: dict[str, float] = {}  # the last batch's figures, for the log
 
     def __deepcopy__(self, memo: dict[int, object]) -> Objective:
         """Return itself: averaged and trial copies of a task are judged by one frozen teacher, not by copies of it."""
