@@ -54,7 +54,9 @@ from frankensplit.places import share_folders, user_path
 from frankensplit.reading import files_in, open_regular, read_json
 from frankensplit.writing import Kind, write_file
 
-MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
+MAX_SOURCE_PIXELS = (
+    1 << 26
+)  # results have the size that a packet declares; a forged packet must not exhaust the memory
 MAX_CODEC_BYTES = 128 << 20  # all files of a codec together; ours have 2 MB with every precision
 MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
 MAX_ENCODER_BYTES = 64 << 20  # one ONNX encoder; ours have 0.5 MB
@@ -265,7 +267,7 @@ class Codec:
         if packet.source_height * packet.source_width > MAX_SOURCE_PIXELS:
             raise PacketError(
                 f"packet of a {packet.source_width}x{packet.source_height} image, expected at most "
-                f"{MAX_SOURCE_PIXELS} pixels; it is forged, drop it"
+                f"{MAX_SOURCE_PIXELS} pixels; do not trust its sender"
             )
         expected = self.latent_shape(packet.source_height, packet.source_width)
         if packet.shape != expected:
@@ -281,8 +283,8 @@ class Codec:
             return rans.decode(packet.payload, packet.shape, level.tables)
         if level.contexts is None:
             raise PacketError(
-                f"packet is context-coded, level {packet.level} of codec {self.id_hex} has no contexts; it is forged, "
-                "drop it"
+                f"packet is context-coded, but level {packet.level} of codec {self.id_hex} has no contexts; "
+                "do not trust its sender"
             )
         return rans.decode_in_context(packet.payload, packet.shape, level.contexts)
 

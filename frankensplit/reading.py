@@ -99,7 +99,7 @@ def parse_json(data: bytes, source: str, error: Error = BundleError) -> dict[str
             object_pairs_hook=_object,
         )
     except (ValueError, RecursionError) as err:
-        raise error(f"{source} is not JSON as we read it: {err}; fetch or write it again") from err
+        raise error(f"{source} is not JSON that can be read: {err};  fetch or write it again") from err
     if not isinstance(value, dict):
         raise error(f"{source} holds a {type(value).__name__}, expected an object")
     level: list[Any] = [value]
@@ -207,7 +207,7 @@ def _number(text: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):  # readers differ in which they take
-        raise ValueError(f"a key stands twice among {shown([key for key, _ in pairs])}")
+        raise ValueError(f"a key occurs twice among {shown([key for key, _ in pairs])}")
     return value
 
 

@@ -110,7 +110,7 @@ def check_replaceable(out: Path, kind: Kind) -> Path:
     with _named(out):
         for used in (Path.cwd(), Path(os.environ.get("HOME") or "/")):
             if place in (used.resolve(), *used.resolve().parents):
-                raise OutputError(f"cannot write {out}: {used} is there or below it: name a new folder")
+                raise OutputError(f"cannot write {out}: it is or contains {used}: name a new folder")
         if place.is_mount():
             raise OutputError(f"cannot write {out}: a file system is mounted there: name a folder in it")
         _check_writable(out, place.parent)

@@ -8,7 +8,7 @@ import re
 
 NAMES_ARE = "letters, digits and _ in parts divided by single /, no part begins with a digit: robot1/latent"
 _PLACE = re.compile(r",? at \S+:\d+")
-# These errors say nothing about the cause: the rule parser's text ends with them, or it has only numbers.
+# The parser of remapping rules ends its errors with these words, which do not help a user.
 _LEXER = re.compile(r"Error: (error not set|Expected lexeme .*|Expecting token .*)$")
 _FOLDER = re.compile(r"(log directory '.*'): (\d+)$")
 

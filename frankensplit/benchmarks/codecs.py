@@ -27,7 +27,7 @@ from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality, load_r
 from frankensplit.geometry import Geometry
 
 if TYPE_CHECKING:
-    from frankensplit.benchmarks.server import Server  # imports torch, which few robots' halves need
+    from frankensplit.benchmarks.server import Server  # imports torch, which the robot's half seldom needs
 
 STAGES = (
     "encode_ms",
@@ -262,8 +262,8 @@ def _decoded(subject: Subject, coder: Coder, data: bytes) -> NDArray[Any]:
     decoded = coder.decode(data)
     if decoded is None:
         raise DataError(
-            f"{subject.name} at quality {subject.quality} shows nothing for a packet although none was lost; "
-            "it is broken, leave it out with --rival"
+            f"{subject.name} at quality {subject.quality} decodes no picture from a packet although none was "
+            "lost; leave it out with --rival"
         )
     return decoded
 

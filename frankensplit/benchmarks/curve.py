@@ -111,7 +111,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     steps = kept_steps(run)
     if not steps:
         raise RecipeError(
-            f"{run} kept no weights on its way: give its recipe schedule.keep_every, and train it again"
+            f"{run} kept no weights of earlier steps: set schedule.keep_every in its recipe, and train it again"
         )
     task = _load(run, recipe["task"])
     teacher = task.objective.teacher

@@ -115,7 +115,7 @@ class RobotPath:
             scaled = time.process_time()
             encoded = self.encoder.finish(prepared)
             finish_ms = 1e3 * (time.process_time() - scaled)
-            coding = encoded.entropy_ms / (encoded.encode_ms + encoded.entropy_ms)  # told by the wall clock
+            coding = encoded.entropy_ms / (encoded.encode_ms + encoded.entropy_ms)  # split by wall-clock time
             stages.update(convert=1e3 * (converted - started), scale=1e3 * (scaled - converted))
             stages.update(network=(1 - coding) * finish_ms, entropy=coding * finish_ms)
 

@@ -29,7 +29,7 @@ from frankensplit.errors import FrankensplitError
 
 ROBOT, SERVER = "robot", "server"
 ADDRESSES = {ROBOT: "10.77.0.1", SERVER: "10.77.0.2"}
-DEVICE = "link0"  # at either end
+DEVICE = "link0"  # the link's device at either end
 MTU_BYTES = 1500
 IP_UDP_BYTES = 20 + 8  # headers of a datagram that fits into one packet; the MTU includes them
 
@@ -37,7 +37,7 @@ QUEUE_BYTES = 512 * 1024  # more than one socket may have in flight, so a sender
 BURST_S = 0.01
 LEAST_BURST_BYTES = 6000
 
-# One lost IP fragment keeps the others of its datagram in memory, for 30 s and in 4 MiB unless told otherwise; then
+# One lost IP fragment keeps the others of its datagram in memory, by default for 30 s and in 4 MiB; then
 # nothing that is fragmented arrives any more. These are the values that the tuning guide of ROS 2 recommends.
 FRAGMENT_TIME_S = 3
 FRAGMENT_MEMORY_BYTES = 128 * 1024 * 1024
@@ -150,7 +150,7 @@ class LossyLink:
 
     def open_socket(self, end: str) -> socket.socket:
         """Return a UDP socket at one end, to be used from anywhere in this process."""
-        with ThreadPoolExecutor(1) as pool:  # only that thread moves into the namespace, and it ends
+        with ThreadPoolExecutor(1) as pool:  # only this thread enters the namespace, and then it ends
             return pool.submit(_socket_in, self.namespaces[end]).result()
 
     def goodput_mbit_s(self, seconds: float) -> float:
@@ -215,7 +215,7 @@ class LossyLink:
 
     def _remove(self) -> None:
         for name in self.namespaces.values():
-            with suppress(LinkError):  # it may not have come into being
+            with suppress(LinkError):  # it may not exist yet
                 _remove(name)
 
 

@@ -152,10 +152,10 @@ def main(args: argparse.Namespace) -> int:
 def _require_fitting(args: argparse.Namespace) -> None:
     """Refuse options that do not belong together."""
     if args.encoder and args.adapter:
-        raise FrankensplitError("--adapter leaves the encoder as it is: give it or --encoder")
+        raise FrankensplitError("--adapter and --encoder exclude each other: give one")
     for option in ("rate", "other"):
         if getattr(args, option) is not None and not args.encoder:
-            raise FrankensplitError(f"--{option} is about a new codec: give --encoder too")
+            raise FrankensplitError(f"--{option} has an effect with --encoder only: give both")
 
 
 def _adapted(args: argparse.Namespace, bundle: Bundle, site: Site) -> Adapted:

@@ -192,7 +192,7 @@ def _normalised(channel: int, counts: ArrayLike) -> NDArray[np.float64]:
 def _to_int32(values: Sequence[int]) -> Ints:
     wide = np.asarray(values, np.int64)
     if (wide < INT32.min).any() or (wide > INT32.max).any():
-        raise TablesError(f"offsets {wide.min()} to {wide.max()} leave int32")
+        raise TablesError(f"offsets are {wide.min()} to {wide.max()}, expected values of int32")
     return wide.astype(np.int32)
 
 

@@ -21,13 +21,13 @@ from frankensplit.errors import DataError, one_line, shown
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
-# A chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4.
+# Limit for a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4 MiB.
 MAX_RECORD_BYTES = 256 * MIB
-# Chunks whose times overlap are in memory together: of a bag in order, one or two.
+# Chunks whose times overlap are in memory together; in a bag that is in order, these are one or two.
 MAX_OPEN_BYTES = 1024 * MIB
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MCAP_MAGIC = b"\x89MCAP0\r\n"
-MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer that says: no summary
+MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer without a summary
 RECORD_HEAD = struct.Struct("<BQ")  # kind, bytes that follow
 CHUNK = 6
 CHUNK_HEAD = struct.Struct(
@@ -95,7 +95,7 @@ def read_messages(reader: Any, path: Path, connections: Sequence[Any]) -> Iterat
             yield connection, recorded_ns, zstd.decompress(data) if data[:4] == ZSTD_MAGIC else data
     except DataError as err:
         raise DataError(f"rosbag {path}: {err}") from err
-    except Exception as err:  # rosbags and what it is made of share no base class
+    except Exception as err:  # the errors of rosbags and its dependencies share no base class
         raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path, str(err))}") from err
 
 

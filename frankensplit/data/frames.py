@@ -226,7 +226,7 @@ def open_frames(
         DataError: there is no such data, it has no end, or its ``labels.json`` is malformed.
     """
     if limit is not None and limit < 1:
-        raise DataError(f"a limit of {limit} frames leaves none: give at least 1")
+        raise DataError(f"the limit is {limit} frames, expected at least 1")
     source = _open(spec, data_root, topic, limit)
     labels = source.labels()
     kind = source.truth if truth else None

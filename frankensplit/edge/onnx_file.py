@@ -31,7 +31,7 @@ SIZE = (512, 512)  # the frame's size if the largest one is not known
 
 Shape = tuple[int, ...]
 
-# Fields by number, as onnx.proto names them; a list is repeated, a dict is a message. None else is allowed.
+# Fields by number, as onnx.proto names them; a list is repeated, a dict is a message. Other fields are refused.
 _ENTRY = {1: ("key", "text"), 2: ("value", "text")}
 _DIM = {1: ("dim_value", "int"), 2: ("dim_param", "text"), 3: ("denotation", "text")}
 _TENSOR_TYPE = {1: ("elem_type", "int"), 2: ("shape", {1: ("dim", [_DIM])})}
@@ -84,7 +84,7 @@ _MODEL = {
     8: ("opset_import", [{1: ("domain", "text"), 2: ("version", "int")}]),
     14: ("metadata_props", [_ENTRY]),
 }
-_WIRE = {"int": 0, "float": 5}  # how a kind is written; all others are 2, a length and bytes
+_WIRE = {"int": 0, "float": 5}  # protobuf's wire type of each kind; all others have 2, a length and bytes
 
 DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # dtype of each ONNX type number
 
@@ -153,7 +153,7 @@ class _Reader:
             name, kind = schema[number]
             if isinstance(kind, list):
                 values[name] += self._repeated(kind[0], wire, value)
-            elif name in values:  # readers differ in how they join the two
+            elif name in values:  # readers differ in how they merge two values
                 raise BundleError(f"it has {name} twice")
             else:
                 values[name] = self._value(kind, wire, value)

@@ -114,7 +114,7 @@ class BackboneSpec(Section):
     @model_validator(mode="after")
     def _weights_are_no_arguments(self) -> BackboneSpec:
         if mine := sorted({"pretrained", "checkpoint", "weights"} & set(self.arguments)):
-            raise ValueError(f"{' and '.join(mine)} belong beside arguments, not into them")
+            raise ValueError(f"{' and '.join(mine)} must stand beside arguments, not in them")
         if sum(map(bool, (self.pretrained, self.checkpoint, self.weights))) > 1:
             raise ValueError("give one of pretrained, checkpoint and weights")
         return self

@@ -80,7 +80,7 @@ def _frame(
         frame_ms = min(_timed(network, picture) for _ in range(TIMED))
     except RuntimeUnavailable as err:
         return note(name, str(err))
-    except Exception as err:  # whatever a library raises at a frame, it is this runtime that does not work
+    except Exception as err:  # any error at a frame means that this runtime does not work
         return fault(name, f"{type(err).__name__}: {err}", "choose another runtime or precision")
     text = f"{frame_ms:.1f} ms a frame of {picture.shape[2]}x{picture.shape[1]}, the first {first_ms:.0f} with loading"
     figures = {"runtime": runtime, "precision": precision, "frame_ms": frame_ms, "first_ms": first_ms}

@@ -26,7 +26,7 @@ BEFORE_KILTED = ("humble", "iron", "jazzy")
 BEFORE_LYRICAL = (
     *BEFORE_KILTED,
     "kilted",
-)  # the last one seen to read the old name, which Fast DDS 3 has given up
+)  # the last distribution that reads the old name; Fast DDS 3 does not
 
 
 def check(machine: Machine) -> Iterator[Finding]:
@@ -171,4 +171,4 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(errors="replace")
     except OSError:
-        return ""  # another user's, or its process has just ended
+        return ""  # it belongs to another user, or its process has just ended

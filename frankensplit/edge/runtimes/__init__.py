@@ -115,7 +115,7 @@ def runtime_module(name: str) -> RuntimeModule:
         raise RuntimeUnavailable(f"no runtime {name!r}; choose one of {', '.join(runtime_names())}")
     try:
         module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    except Exception as err:  # whatever is wrong in one runtime's file, the others must stay usable
+    except Exception as err:  # an error in one runtime's file must leave the others usable
         raise RuntimeUnavailable(f"runtime {name!r} does not load: {type(err).__name__}: {err}") from err
     return cast("RuntimeModule", module)
 
@@ -207,7 +207,7 @@ def _preference(name: str) -> float:
 
 def _open(name: str, model_path: Path, options: RuntimeOptions) -> Runtime:
     if options.threads < 1:
-        raise RuntimeUnavailable(f"{options.threads} threads asked of runtime {name!r}, expected at least 1")
+        raise RuntimeUnavailable(f"runtime {name!r} got {options.threads} threads, expected at least 1")
     try:
         return runtime_module(name).Runtime(model_path, options)
     except ImportError as err:

@@ -17,7 +17,7 @@ from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 PREFERENCE = 0
 ERRORS_ONLY = 3  # ONNX Runtime's severity; its warnings are about graph details that no user can change
 CPU = "CPUExecutionProvider"
-MODEL_ERROR = "Load model from"  # how its texts about the file begin, as against those about a provider
+MODEL_ERROR = "Load model from"  # its errors about the file begin so; those about a provider do not
 Providers = list[tuple[str, dict[str, str]]]
 
 
@@ -66,7 +66,7 @@ class Runtime:
             inputs["scale"] = np.array([scale], np.float32)
         elif scale != 1:
             raise BundleError(
-                f"scale {scale} asked of an encoder without quality levels: export the codec again"
+                f"scale is {scale}, but this encoder has no quality levels: export the codec again"
             )
         try:
             return self._run(inputs)
@@ -110,10 +110,10 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> Any:
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
         reason = str(err).strip()
         raise RuntimeUnavailable(
-            f"{provider} did not start, or cannot run all of {model_path} and the CPU is not to help out ({reason}): "
+            f"{provider} did not start, or cannot run all of {model_path} without the CPU ({reason}): "
             "check its libraries and drivers, which ONNX Runtime names on standard error, or choose another runtime"
         ) from err
-    # ONNX Runtime goes on with the CPU, and only warns, where a provider cannot start.
+    # If a provider cannot start, ONNX Runtime only warns and uses the CPU.
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailable(
             f"{provider} did not start: got {session.get_providers()}; check its drivers"

@@ -13,7 +13,7 @@ from frankensplit.edge.runtimes import Probe, RuntimeOptions, onnxruntime
 
 PREFERENCE = 10
 CUDA = "CUDAExecutionProvider"
-# fp32 means fp32; no trial of all algorithms, which takes seconds; on a Jetson the memory is also the CPU's.
+# TF32 is off, so fp32 is fp32. A search of all algorithms would take seconds. On a Jetson the CPU shares the memory.
 CUDA_OPTIONS = {
     "use_tf32": "0",
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -74,7 +74,7 @@ class Binding:
         """Make the buffers. One run says how large the output is; its buffer is kept."""
         import onnxruntime as ort
 
-        self._shapes = {}  # should anything fail below, the next frame binds again
+        self._shapes = {}  # if a step below fails, the next frame binds again
         self._inputs = {
             name: ort.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype, self._device, 0)
             for name, value in inputs.items()

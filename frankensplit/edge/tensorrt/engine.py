@@ -60,7 +60,7 @@ class Engine:
             raise RuntimeUnavailable("the engine is closed; open the runtime again")
         if scale != 1 and not self.contract.has_scale:
             raise BundleError(
-                f"scale {scale} asked of an encoder without quality levels: export the codec again"
+                f"scale is {scale}, but this encoder has no quality levels: export the codec again"
             )
         return self._executor(frame, scale)
 
@@ -90,7 +90,7 @@ class Engine:
             try:
                 timed[mapped] = self._time(cuda, mapped, frame)
             except RuntimeUnavailable as err:  # noqa: PERF203
-                problems.append(err.with_traceback(None))  # a traceback would keep the frames' objects alive
+                problems.append(err.with_traceback(None))  # a traceback would keep local variables alive
         if not timed:
             raise problems[0]
         fastest = min(timed, key=lambda mapped: timed[mapped])
@@ -112,7 +112,7 @@ def _memories(cuda: Cuda, zero_copy: str) -> list[bool]:
     possible = cuda.maps_host_memory()
     if zero_copy == ON and not possible:
         raise RuntimeUnavailable(
-            f"zero copy asked of {cuda.device_name()}, which has memory of its own: use {AUTO!r} or {OFF!r}"
+            f"zero copy is {ON!r}, but {cuda.device_name()} has its own memory: use {AUTO!r} or {OFF!r}"
         )
     if zero_copy == AUTO and possible:
         return [True, False]

@@ -257,7 +257,7 @@ def _take(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[], N
 def _check_owned(found: os.stat_result, path: Path, remedy: str) -> None:
     if found.st_uid != os.geteuid():
         raise CacheUnsafe(
-            f"{path} belongs to user {found.st_uid}, expected {os.geteuid()}, who runs this: an engine may hold code; "
+            f"{path} belongs to user {found.st_uid}, expected {os.geteuid()}, your own: an engine may hold code; "
             "delete it or choose another folder of engines"
         )
     if found.st_mode & OTHERS:

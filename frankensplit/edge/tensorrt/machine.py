@@ -19,7 +19,7 @@ from frankensplit.edge.tensorrt.profile import Profile
 FORMAT = 1  # version of the engine file's layout and name
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 BOARD = Path("/proc/device-tree/model")
-DIGITS = 16  # hex, of each part of an engine's name
+DIGITS = 16  # hex digits of each part of an engine's name
 
 
 def describe_machine(trt: Any, cuda: Cuda) -> dict[str, Any]:

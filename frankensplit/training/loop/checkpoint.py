@@ -95,7 +95,7 @@ def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: d
     if old != new:
         changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
         raise RecipeError(
-            f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
+            f"{run} was begun by a recipe that differs in {changed}: remove {run} to begin again, or restore the recipe"
         )
     try:
         stepper.task.load_state_dict(state["task"])

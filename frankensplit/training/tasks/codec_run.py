@@ -171,7 +171,7 @@ def begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None
             else:
                 print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
     except (KeyError, ValueError) as err:
-        raise RecipeError(f"the networks of {bundle.path} are others than the recipe's: {err}") from err
+        raise RecipeError(f"the networks of {bundle.path} differ from the recipe's: {err}") from err
 
 
 def begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:
