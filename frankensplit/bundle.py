@@ -52,7 +52,7 @@ from frankensplit.manifest import (
 from frankensplit.manifest import CODEC_FORMAT as CODEC_FORMAT
 from frankensplit.places import share_folders, user_path
 from frankensplit.reading import files_in, open_regular, read_json
-from frankensplit.writing import Kind, write_file
+from frankensplit.writing import FolderKind, write_file
 
 MAX_SOURCE_PIXELS = (
     1 << 26
@@ -364,7 +364,7 @@ def _is_bundle(folder: Path) -> bool:
         return False
 
 
-BUNDLE = Kind(
+BUNDLE = FolderKind(
     "bundle",
     re.compile(
         r"manifest\.json|labels\.json|card\.md|codec/(codec|precisions)\.json|codec/encoder(\.[a-z0-9-]+)?\.onnx"

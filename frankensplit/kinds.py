@@ -52,7 +52,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Switch:
+class TrueOrFalse:
     """True or false."""
 
     def accepts(self, value: Any) -> bool:

@@ -23,7 +23,7 @@ from frankensplit.kinds import (
     Name,
     Number,
     Several,
-    Switch,
+    TrueOrFalse,
     Whole,
     check_values,
 )
@@ -77,7 +77,7 @@ LABELS: Allowed = {
     "head": NAME,
     "classes": Several(CLASS_NAME, 1, MAX_CLASSES),
     "ignore": BYTE,
-    "exclusive": Switch(),
+    "exclusive": TrueOrFalse(),
     "max_overlap": Number(0, 1),
 }
 A_CLASS: Allowed = {"colors": Several(BYTE, 3, 3), "frequency": Number(0, 1), "mask_indices": BYTE}

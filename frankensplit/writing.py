@@ -36,7 +36,7 @@ UNLOCKABLE = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class FolderKind:
     """What a folder of a kind holds; one that holds anything else is not ours to replace or to write into.
 
     Args:
@@ -80,7 +80,7 @@ def check_file(path: Path) -> None:
             _check_writable(path, path.absolute().parent)
 
 
-def check_folder(out: Path, kind: Kind | None = None) -> Path:
+def check_folder(out: Path, kind: FolderKind | None = None) -> Path:
     """Refuse a folder that would be written over something else.
 
     Args:
@@ -104,7 +104,7 @@ def check_folder(out: Path, kind: Kind | None = None) -> Path:
     return place
 
 
-def check_replaceable(out: Path, kind: Kind) -> Path:
+def check_replaceable(out: Path, kind: FolderKind) -> Path:
     """Refuse, beyond ``check_folder``, a folder that cannot be moved aside: the current one, a home, a mount."""
     place = check_folder(out, kind)
     with _named(out):
@@ -154,7 +154,7 @@ def is_abandoned(name: str) -> bool:
 
 
 @contextmanager
-def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
+def new_folder(out: Path, kind: FolderKind) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``out`` when the block ends well, and goes when it does not.
 
     Where ``out`` exists, at no moment is a half one there: it is moved aside, and back if what follows does not
@@ -189,7 +189,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
 
 
 @contextmanager
-def kept_folder(out: Path, kind: Kind) -> Iterator[Path]:
+def kept_folder(out: Path, kind: FolderKind) -> Iterator[Path]:
     """Make a folder that a process adds to while it goes on, if it is missing, and hold it against others.
 
     Raises:
@@ -204,7 +204,7 @@ def kept_folder(out: Path, kind: Kind) -> Iterator[Path]:
             yield place
 
 
-def _obstacle(place: Path, kind: Kind | None) -> str | None:
+def _obstacle(place: Path, kind: FolderKind | None) -> str | None:
     """Say what is in the way of a folder; None where nothing is."""
     try:
         mode = place.lstat().st_mode
@@ -224,7 +224,7 @@ def _obstacle(place: Path, kind: Kind | None) -> str | None:
     return None
 
 
-def _foreign(folder: Path, prefix: str, kind: Kind) -> str | None:
+def _foreign(folder: Path, prefix: str, kind: FolderKind) -> str | None:
     """Return the path of something that a folder of the kind does not hold, or None."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -251,7 +251,7 @@ def _check_writable(out: Path, folder: Path) -> None:
         raise OutputError(f"cannot write {out}: {there} is not writable for this user: name another place")
 
 
-def _recover(place: Path, kind: Kind) -> None:
+def _recover(place: Path, kind: FolderKind) -> None:
     """Undo what a process that died left half done; call it with the lock held."""
     for old in _temporaries(place.parent, lambda name: name == f"{place.name}.{OLD}"):
         if _obstacle(old, kind) is not None:

@@ -16,7 +16,7 @@ from frankensplit.results import BoxesResult, Result
 from frankensplit.writing import write_file
 from fs_demo.frames import DemoFrame
 from fs_demo.live_table import number
-from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, fitted, legend_of, side_by_side
+from fs_demo.sheet import Chosen, Pixels, SheetRow, contact_sheet, fitted, legend_of, side_by_side
 from fs_demo.tally import TOTAL, Tally
 from fs_demo.video import OverlayVideo
 
@@ -53,7 +53,7 @@ class Gallery:
         row = None
         if self._chosen.wants_next():
             truth = (draw_overlay(frame.rgb, truths, self._labels),) if truths else ()
-            row = Row((frame.rgb, overlay, *truth), caption(frame))
+            row = SheetRow((frame.rgb, overlay, *truth), caption(frame))
         self._chosen.offer(row)
 
     def write_sheet(self, title: str, tally: Tally) -> Path | None:

@@ -26,7 +26,7 @@ TOPIC = "preview/compressed"  # image_transport's name for the compressed images
 
 
 @dataclass(frozen=True)
-class Shot:
+class PreviewImage:
     """An image whose preview is due."""
 
     header: Header
@@ -62,7 +62,7 @@ class Preview:
         self._last = -math.inf  # when the newest one was due
         qos, events = keep_last("reliable", 1), output_events(follow)
         self._publisher = node.create_publisher(CompressedImage, TOPIC, qos, event_callbacks=events)
-        self._worker = NewestWins[Shot](self._work, "preview")
+        self._worker = NewestWins[PreviewImage](self._work, "preview")
 
     def close(self) -> None:
         """End the thread."""
@@ -83,7 +83,7 @@ class Preview:
         now, period_s = self._clock(), self._period_s()
         # Not from now on, so that nothing drifts, unless there was a pause.
         self._last = max(self._last + period_s, now - period_s)
-        self._worker.put("", Shot(header, rgb))
+        self._worker.put("", PreviewImage(header, rgb))
 
     def _period_s(self) -> float:
         return self._rate.besides_s(self._least_s())
@@ -91,10 +91,10 @@ class Preview:
     def _least_s(self) -> float:
         return 1 / float(self._node.get_parameter("preview_fps").value)
 
-    def _work(self, _stream: str, shot: Shot) -> None:
+    def _work(self, _stream: str, shot: PreviewImage) -> None:
         self._stream().guard(lambda: self._show(shot))
 
-    def _show(self, shot: Shot) -> None:
+    def _show(self, shot: PreviewImage) -> None:
         small = shrunk(shot.rgb, self._node.get_parameter("preview_size").value)
         message = jpeg_message(shot.header, small, self._node.get_parameter("preview_quality").value)
         self._rate.spent_besides(len(message.data), self._least_s())

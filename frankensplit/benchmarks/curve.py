@@ -103,7 +103,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     from frankensplit.data.frames import open_frames
     from frankensplit.errors import RecipeError
     from frankensplit.models.heads import truth_classes
-    from frankensplit.progress import Meter
+    from frankensplit.progress import ProgressMeter
     from frankensplit.training.loop.checkpoint import kept_steps, load_weights
 
     run = where.runs / name
@@ -117,7 +117,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     teacher = task.objective.teacher
     frames = open_frames(data, where.data_root, limit=limit, **truth_classes(teacher.labels))
     rows: list[dict[str, Any]] = []
-    with Meter(name, len(steps) + 1) as meter:
+    with ProgressMeter(name, len(steps) + 1) as meter:
         unmodified = _accuracy(None, teacher, frames, where.device)
         meter.advance("unmodified backbone")
         for step in steps:

@@ -25,7 +25,7 @@ NEEDED = ("categories", "images", "annotations")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ListedPicture:
     """A picture of the list: its file's path below the set, its boxes, and height and width where they are declared.
 
     Class ids are places in the order of the categories' ids, which have gaps.
@@ -42,7 +42,7 @@ class Annotations:
 
     path: Path
     classes: list[str]
-    pictures: list[Picture]
+    pictures: list[ListedPicture]
     notes: list[str]
 
     def picture_path(self, file_name: str) -> Path:
@@ -163,10 +163,10 @@ def _image(one: Any, before: set[str]) -> tuple[str, tuple[str, tuple[int, int] 
     return known, (name, size if size and min(size) > 0 else None)
 
 
-def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> Picture:
+def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> ListedPicture:
     name, size = one
     corners, class_ids = [corners for corners, _ in boxes], [class_id for _, class_id in boxes]
-    return Picture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
+    return ListedPicture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
 
 
 def _id(value: Any) -> str:

@@ -33,7 +33,7 @@ from frankensplit.evaluation.records import (
 from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_files, rival_names
 from frankensplit.models.heads import head_class, heads_with_truth, truth_classes
 from frankensplit.processes import ENDING, ends_with_us
-from frankensplit.progress import Meter
+from frankensplit.progress import ProgressMeter
 from frankensplit.results import BoxesResult, Result
 
 UNMODIFIED = "unmodified"
@@ -196,7 +196,7 @@ def measure(
     missing = [part for one in everything for part in parts[one] if not part.path.exists()]
     total = sum(part.stop - part.start for part in missing)
     workers = max(1, min(workers, total // FRAMES_WORTH_A_PROCESS))
-    with Meter("evaluate", count * len(everything), count * len(everything) - total) as meter:
+    with ProgressMeter("evaluate", count * len(everything), count * len(everything) - total) as meter:
         first = [part for part in missing if part.setting.codec == UNMODIFIED]
         # Long parts first, so that no process is left alone with one at the end.
         rest = sorted((p for p in missing if p not in first), key=lambda p: p.start - p.stop)
@@ -204,7 +204,9 @@ def measure(
     return {one: [record for part in parts[one] for record in load_records(part.path)] for one in everything}
 
 
-def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: int, meter: Meter) -> None:
+def _run(
+    setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: int, meter: ProgressMeter
+) -> None:
     """Measure the parts of one round after another."""
     if not any(rounds):
         return

@@ -77,7 +77,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadResult:
     """What was measured of one head."""
 
     name: str
@@ -128,7 +128,7 @@ class Measured:
     machine: dict[str, str]
     raw: dict[str, Any] = field(repr=False)
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)  # a benchmark's rows
-    heads: dict[str, Head] = field(default_factory=dict, repr=False)  # an evaluation's heads
+    heads: dict[str, HeadResult] = field(default_factory=dict, repr=False)  # an evaluation's heads
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Results:
         return [*self.evaluations, *self.links, *self.components, *self.networks, *self.checks]
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> HeadResult | None:
         """The head that the page leads with."""
         return next((head for one in self.evaluations for head in one.heads.values()), None)
 
@@ -261,12 +261,12 @@ def _check_row(path: Path, name: str, raw: Any) -> dict[str, Any]:
     return {"name": name} | {key: figure.number(key) for key in ("value", "spread", "allowed")}
 
 
-def _head(path: Path, name: str, raw: Any) -> Head:
+def _head(path: Path, name: str, raw: Any) -> HeadResult:
     fields = _Fields(path, f"head {name!r}", raw)
     rows = [_row(row) for row in fields.rows("rows", "row")]
     if OURS not in {row.codec for row in rows}:
         raise DataError(f"{path}: head {name!r} has no row of {OURS!r}; evaluate again")
-    return Head(
+    return HeadResult(
         name=name,
         metric=fields.text("metric"),
         truth=fields.text("truth", "labels"),

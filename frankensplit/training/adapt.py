@@ -41,7 +41,7 @@ WARMUP, EMA, CHECKPOINT_EVERY = 20, 0.98, 50
 
 
 @dataclass(frozen=True)
-class Settings:
+class AdapterSettings:
     """How to adapt: width of the adapter, steps, frames a batch, learning rate, seed of all random draws.
 
     Without ``adapter`` the whole blueprint is trained, or the adapter that the bundle has; without ``lr`` the rate is
@@ -149,7 +149,7 @@ def check_out(bundle: Bundle, out: Path) -> None:
         raise BundleError(f"{out} is the bundle that is adapted: give another --out")
 
 
-def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapted:
+def adapt(bundle: Bundle, site: Site, settings: AdapterSettings, where: Where) -> Adapted:
     """Measure, train, and measure again; an interrupted training goes on from its run, ``runs/adapt-...``.
 
     Args:
@@ -207,7 +207,7 @@ def _adapter_width(bundle: Bundle, asked: int | None) -> int | None:
     return own or asked
 
 
-def _schedule(settings: Settings, width: int | None) -> Schedule:
+def _schedule(settings: AdapterSettings, width: int | None) -> Schedule:
     return Schedule(
         steps=settings.steps,
         batch=settings.batch,

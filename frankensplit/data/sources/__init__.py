@@ -161,7 +161,7 @@ class Place:
         return path if path and not path.is_dir() and path.suffix.lower() in suffixes else None
 
 
-class Kind(Protocol):
+class SourceKind(Protocol):
     """What the file of a source gives."""
 
     ORDER: int
@@ -208,10 +208,10 @@ def index_ns(index: int, fps: float) -> int:
     return round(index * SECOND_NS / fps)
 
 
-def _kinds() -> list[Kind]:
+def _kinds() -> list[SourceKind]:
     """Return the files of all kinds, in the order in which they are asked."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
-    kinds = [cast(Kind, importlib.import_module(f"{__name__}.{name}")) for name in names]
+    kinds = [cast(SourceKind, importlib.import_module(f"{__name__}.{name}")) for name in names]
     return sorted(kinds, key=lambda kind: kind.ORDER)
 
 

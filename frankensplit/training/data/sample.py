@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frankensplit.data.sources import STREET
 from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.training.data.pools import read_pictures
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 
 STREET_FRAMES = 60  # frames of the synthetic street, which is endless
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def sample(
-    sources: Sequence[Source], nominal: tuple[int, int], data_root: Path, most: int
+    sources: Sequence[RecipeSource], nominal: tuple[int, int], data_root: Path, most: int
 ) -> list[NDArray[np.uint8]]:
     """Return at most so many frames of these sources, evenly spaced, scaled and padded: uint8 ``(H, W, 3)``.
 
@@ -62,7 +62,7 @@ def _prepared(rgb: NDArray[np.uint8], nominal: tuple[int, int]) -> NDArray[np.ui
     return Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE).prepare(rgb)
 
 
-def _short(source: Source) -> Source:
+def _short(source: RecipeSource) -> RecipeSource:
     if not source.data.startswith(f"{STREET}:"):
         return source
     return source.model_copy(update={"frames": min(source.frames or STREET_FRAMES, STREET_FRAMES)})

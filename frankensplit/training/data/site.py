@@ -28,7 +28,7 @@ LARGEST_CROP = (256, 320)  # height, width
 OWN_SCALE = (1.0, 1.0)  # frames are scaled once, as on the robot
 
 
-class Spec(NamedTuple):
+class SiteSpec(NamedTuple):
     """Which frames: data as ``open_frames`` takes them, a bag's topic, each N-th, of these so many at most."""
 
     data: str
@@ -48,7 +48,7 @@ class Site:
         DataError: there are no such data, or too few frames.
     """
 
-    def __init__(self, spec: Spec, data_root: Path) -> None:
+    def __init__(self, spec: SiteSpec, data_root: Path) -> None:
         self.spec = spec
         limit = spec.frames * spec.every if spec.frames else None
         frames = open_frames(spec.data, data_root, topic=spec.topic, limit=limit)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from frankensplit.errors import RecipeError
-from frankensplit.writing import Kind, kept_folder, write_file
+from frankensplit.writing import FolderKind, kept_folder, write_file
 
 if TYPE_CHECKING:
     from frankensplit.training.loop.stepper import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
-RUN = Kind(
+RUN = FolderKind(
     "run of a training",
     re.compile(
         r"(checkpoint|best|step-\d+)\.pt|(log|held-out)\.csv|curves\.png|run\.json|labels\.json"
@@ -51,7 +51,7 @@ def held(run: Path) -> AbstractContextManager[Any]:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run is: steps done, seconds they took, the lowest held-out loss so far."""
 
     step: int = 0
@@ -65,7 +65,11 @@ def save_weights(path: Path, task: nn.Module, recipe: dict[str, Any]) -> None:
 
 
 def save(
-    run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any], progress: Progress
+    run: Path,
+    stepper: Stepper,
+    average: AveragedModel | None,
+    recipe: dict[str, Any],
+    progress: TrainingProgress,
 ) -> None:
     """Write the checkpoint from which the run goes on."""
     state = {
@@ -82,14 +86,16 @@ def save(
     _write(run / CHECKPOINT, state)
 
 
-def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any]) -> Progress:
+def resume(
+    run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any]
+) -> TrainingProgress:
     """Go back to the run's checkpoint, if there is one.
 
     Raises:
         RecipeError: the run was begun by a recipe that trains something else, or the checkpoint is damaged.
     """
     if not (run / CHECKPOINT).exists():
-        return Progress()
+        return TrainingProgress()
     state = _read(run / CHECKPOINT)
     old, new = _essence(state["recipe"]), _essence(recipe)
     if old != new:
@@ -104,7 +110,7 @@ def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: d
         if average:
             average.module.load_state_dict(state["average"])
             average.n_averaged.fill_(state["averaged"])
-        return Progress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
+        return TrainingProgress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:  # torch's of other shapes
         raise _damaged(run / CHECKPOINT, f"{type(err).__name__}: {str(err)[:200]}") from err
 

@@ -22,7 +22,7 @@ SAMPLES = "samples_in_all"  # entry of it, and of the metadata of a bundle's den
 MIB = 2**20
 
 
-class Cost:
+class RunCost:
     """Takes the time of a run's steps.
 
     Args:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-from frankensplit.progress import Meter
-from frankensplit.training.loop.figures import Table, read_table
+from frankensplit.progress import ProgressMeter
+from frankensplit.training.loop.figures import StepTable, read_table
 
 LOG, HELD_OUT = "log.csv", "held-out.csv"
 EVENTS = "tensorboard"
 
 
-class Journal:
+class TrainingLog:
     """Writes a run's figures into its folder; a resumed run's go on where its checkpoint is.
 
     Args:
@@ -26,12 +26,12 @@ class Journal:
 
     def __init__(self, run: Path, steps: int, first: int) -> None:
         self.run = run
-        self._log, self._held_out = Table(run / LOG, first), Table(run / HELD_OUT, first + 1)
+        self._log, self._held_out = StepTable(run / LOG, first), StepTable(run / HELD_OUT, first + 1)
         self._events = TensorBoardLogger(root_dir=run, name=EVENTS, version="")
         self._replay()
-        self._meter = Meter(run.name, steps, first)
+        self._meter = ProgressMeter(run.name, steps, first)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TrainingLog:
         """Begin to show progress."""
         self._meter.__enter__()
         return self
