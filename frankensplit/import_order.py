@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep the current folder off the places that imports come from.
+"""Keep the current folder out of the import path.
 
 ``python -m NAME`` puts the current folder first, before the standard library, and ``python -c`` does so too; so does,
 at its place, each empty entry of ``PYTHONPATH``, which a trailing colon is. A ``cv_bridge.py`` that somebody left in

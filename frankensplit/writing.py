@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write files and folders whole or not at all, and nothing over what this package did not write.
+"""Write files and folders whole or not at all; replace only what this package wrote.
 
 What is not finished lies beside its place as ``.NAME.PID.frankensplit``, so that the last step is a rename; what a
 process that died left behind is removed by the next one that writes there. Nobody else gives files such names.
@@ -37,7 +37,7 @@ UNLOCKABLE = (
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What a folder of a kind holds; one that holds anything else is not ours to replace or to write into.
+    """The files of one kind of folder; a folder that holds anything else must not be replaced or written into.
 
     Args:
         name: of the kind, as errors say it.
@@ -205,7 +205,7 @@ def kept_folder(out: Path, kind: FolderKind) -> Iterator[Path]:
 
 
 def _obstacle(place: Path, kind: FolderKind | None) -> str | None:
-    """Say what is in the way of a folder; None where nothing is."""
+    """Say what prevents a new folder; None if nothing does."""
     try:
         mode = place.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many of a camera's images arrive, by their stamps."""
+"""Estimate from stamps how many of a camera's images arrive."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node's process ends at a signal: with status 0, soon, and at any moment. Standard library only.
+"""End a node's process at a signal: with status 0, soon, and at any moment. Standard library only.
 
 The executables take the signals before they import anything that takes time. A signal never interrupts Python code,
 which would leave half-made objects and tracebacks: all threads block it, and one thread waits for it.

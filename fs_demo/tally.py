@@ -105,7 +105,7 @@ class Tally:
         return (self.frames - 1) / (span_ns / 1e9) if span_ns > 0 else math.nan
 
     def drops(self) -> dict[str, int]:
-        """Return frames encoded, lost on the way, dropped and rejected by the server, as it last reported."""
+        """Return frames encoded, lost on the way, dropped and rejected by the server, by its last report."""
         if self.last is None:
             return {"encoded": 0, "lost": 0, "dropped": 0, "rejected": 0}
         last = self.last

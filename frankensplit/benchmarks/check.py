@@ -168,7 +168,7 @@ def _verdict(figure: dict[str, float], now: float | None) -> dict[str, Any]:
 
 
 def _measure_in_a_process(bundle: Path) -> dict[str, float]:
-    """Measure in a fresh process: what is loaded and where it lies in memory differs from one to the next."""
+    """Measure in a fresh process: loaded libraries and their addresses differ between processes."""
     command = python_module("frankensplit.benchmarks.small_set", str(bundle))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us())
     if finished.returncode:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A codec under measurement: from camera frame to bytes on the robot, from bytes to predictions on the server.
 
-Every stage is timed apart. Scaling the camera's frame to the network's size counts as encoding for everyone.
+Each stage is timed separately. Scaling the camera's frame to the network's size counts as encoding for everyone.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much faster our entropy coder is than CompressAI's, for the same bytes.
+"""Compare the speed of our entropy coder with CompressAI's, for the same bytes.
 
 CompressAI's coder takes and gives Python lists, so a call from arrays has to make them: that is the call we are held
 to. The ratio to its coder alone, with lists at hand, is beside it.

@@ -94,7 +94,7 @@ def summary_markdown(result: Mapping[str, Any]) -> str:
 
 
 def _first_within(rows: Sequence[Mapping[str, Any]], head: str, goal: float, points: float) -> int | None:
-    """Return the step of the first kept weights that lose no more than so many points to the goal."""
+    """Return the step of the first kept weights that are within this many points of the goal."""
     return next((row["step"] for row in rows if row["heads"].get(head, -1.0) >= goal - points), None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot's path is held to. Each aim is judged by the worst of its rows; a missed one is said, not hidden."""
+"""The limits that the robot's path must keep. The worst row decides each aim; missed ones are reported."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class CameraPicture:
 
 @dataclass(frozen=True)
 class CallTimes:
-    """Milliseconds of one call, by the wall clock and of the processor; of its stages of the processor."""
+    """Milliseconds of one call in wall time and processor time, and of its stages in processor time."""
 
     wall_ms: float
     cpu_ms: float
@@ -123,7 +123,7 @@ class RobotPath:
 
 
 class PictureCoding:
-    """A picture codec, given the frame already scaled to what the network sees; that it need not do."""
+    """A picture codec. Its frames are scaled beforehand, so it need not scale them itself."""
 
     def __init__(self, name: str, quality: int | None, geometry: Callable[[int, int], Geometry]) -> None:
         self.coder = load_rival(name).open_coder(quality, Options(threads=1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is gained by preparing a frame while another is in the network, as the edge node does it."""
+"""Measure the gain of preparing a frame while another is in the network, as the edge node does."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's predictions are worth while it moves: which one is the newest at hand, and how old it is."""
+"""Judge a robot's predictions while it moves: which one is the newest at each time, and how old it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def newest(arrivals: Sequence[HeldPrediction], when_ns: int) -> int | None:
 
 
 def held(play: Play, arrivals: Sequence[HeldPrediction]) -> list[tuple[int, int]]:
-    """Return, of each frame for which any prediction is at hand when the next one is due, its place and which one."""
+    """Return, the place of each frame and its newest prediction, if there is any when the next frame is due."""
     found = ((place, newest(arrivals, play.next_due_ns(place))) for place in range(play.count))
     return [(place, at) for place, at in found if at is not None]
 

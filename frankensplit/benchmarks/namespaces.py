@@ -130,7 +130,7 @@ class LossyLink:
         return "nftables, on arrival" if self._has_nft else "netem, on sending"
 
     def set_loss(self, percent: float) -> None:
-        """Lose this share of IP packets from now on, in both directions, each by a throw of dice of its own.
+        """Lose this share of IP packets from now on, in both directions, each packet at random.
 
         nftables drops a packet where it arrives: after the rate limit, since a packet that is lost in the air has
         taken its time, and before fragments are put together.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which setting stands for a codec: its cheapest that is good enough in an evaluation, else the middle of its sweep."""
+"""Choose one setting per codec: the cheapest that is good enough in an evaluation, or the middle of its sweep."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _meter(engines: int) -> ProgressMeter:
 
 
 def _teller(meter: ProgressMeter) -> Told:
-    """Turn what one engine after another is told into one count of percents."""
+    """Turn the progress of one engine after another into one count of percents."""
     seen: list[str] = []
 
     def told(engine: str, doing: str, fraction: float) -> None:

@@ -113,7 +113,7 @@ def _check_frame(view: memoryview) -> None:
 
 
 def _check_whole(view: memoryview, length: int) -> None:
-    """Refuse what was cut, extended or changed on the way."""
+    """Refuse data that were cut, extended or changed on the way."""
     payload = view[HEADER_BYTES:]
     if length != len(payload):
         raise PacketError(

@@ -112,7 +112,7 @@ def _normal(name: str) -> str:
 
 
 def list_names(names: Iterable[str], most: int = 12) -> str:
-    """Return names in a line: the first so many, and how many more there are."""
+    """Return the first names in a line, and how many more there are."""
     names = list(names)
     return ", ".join(map(one_line, names[:most])) + (
         f" and {len(names) - most} more" if len(names) > most else ""

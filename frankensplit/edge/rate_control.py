@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which frames are sent, and at which quality level, so that a frame rate and a bit rate hold over 5 seconds."""
+"""Choose frames and their quality levels, so that a frame rate and a bit rate hold over 5 seconds."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class Instalments:
         self._since = self._until = -math.inf
 
     def add(self, now: float, seconds: float) -> None:
-        """Pay for the newest, and for what is left of the last one, in so many seconds."""
+        """Pay for the newest, and for the rest of the last one, over this many seconds."""
         left = self._rate * max(0.0, self._until - now)
         self._rate, self._since, self._until = (self.bytes + left) / seconds, now, now + seconds
 

@@ -122,7 +122,7 @@ class OwnCodec:
 
     @property
     def bytes_at_equal_agreement(self) -> list[dict[str, Any]]:
-        """For each set and head: what level 0 needs before, and what is needed after for the same agreement."""
+        """Return, for each set and head, the old codec's bytes at level 0 and the new one's for the same agreement."""
         return [
             {"data": data, "head": head, **self._bytes(data, head)}
             for data in dict.fromkeys(row.data for row in self.rows)

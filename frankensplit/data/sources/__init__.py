@@ -109,7 +109,7 @@ class Source(ABC):
 
 
 def nothing_left(what: str, total: int, skipped: Sequence[Skipped], notes: Sequence[str]) -> DataError:
-    """Return the error of a source none of whose frames can be used."""
+    """Return the error of a source that has no usable frames."""
     if not skipped:
         return DataError("; ".join([f"{what} has no frames", *notes]))
     first = skipped[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CUDA and TensorRT, each looked at in a process of its own: what is installed may crash."""
+"""CUDA and TensorRT, each checked in its own process: the installed libraries may crash."""
 
 from __future__ import annotations
 

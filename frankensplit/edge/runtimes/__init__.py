@@ -132,7 +132,7 @@ def probe_runtime(name: str) -> Probe:
 
 @dataclass(frozen=True)
 class Choice(Generic[_T]):
-    """What ``auto`` took, and why it took none of those that come before, by name in order.
+    """The runtime that ``auto`` took, and why it refused each earlier one, by name in order.
 
     Args:
         name: of the runtime.

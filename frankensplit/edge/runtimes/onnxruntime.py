@@ -74,7 +74,7 @@ class Runtime:
             raise BundleError(f"the encoder failed on a frame of {frame.shape}: {err}") from err
 
     def _variant(self, model_path: Path) -> Path:
-        """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""
+        """Return the encoder for CPUs if the codec has one: on a CPU the Q/DQ form is slower than fp32."""
         made_for_cpus = model_path.with_name(f"{model_path.stem}{FOR_CPUS}.onnx")
         return made_for_cpus if self.provider == CPU and made_for_cpus.exists() else model_path
 

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class CacheUnsafe(RuntimeUnavailable):
-    """Somebody else could have written what lies in the folder."""
+    """Another user could have written the folder's files."""
 
 
 def engines_folder(chosen: Path | None, environment: Mapping[str, str] | None = None) -> Path:

@@ -43,7 +43,7 @@ def describe_machine(trt: Any, cuda: Cuda) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a plan is of, and where it works.
+    """A plan's model, and the machine that it works on.
 
     Args:
         machine: as :func:`describe_machine` gives it.

@@ -122,7 +122,7 @@ class ImageCoder(Coder):
         return rgb.permute(1, 2, 0).contiguous().numpy()
 
     def cost(self, height: int, width: int) -> Cost:
-        """Return the size of the networks that run at either end; a learned density is a table by then."""
+        """Return the size of the networks that run at either end; a learned density becomes a table and is left out."""
         net, multiple = self.network, self._multiple
         padded = height + -height % multiple, width + -width % multiple
         prior = [getattr(net, part) for part in SHARED if hasattr(net, part)]
@@ -166,7 +166,7 @@ class ImageCoder(Coder):
             self._time(net.gaussian_conditional, "build_indexes", "compress", "decompress")
 
     def _time(self, owner: Any, *methods: str) -> None:
-        """Let these methods, none of which calls another, add their time to ``entropy_ms``."""
+        """Let these methods add their time to ``entropy_ms``; they must not call each other."""
         for method in methods:
             setattr(owner, method, self._timed(getattr(owner, method)))
 

@@ -31,7 +31,7 @@ class LatentCoder(Coder):
 
     Args:
         compress: bytes to fewer bytes.
-        decompress: back, at most so many bytes; may raise anything on damaged data.
+        decompress: the reverse, up to a number of bytes; it may raise any error on damaged data.
     """
 
     def __init__(self, compress: Callable[[bytes], bytes], decompress: Callable[[bytes, int], bytes]) -> None:

@@ -170,7 +170,7 @@ class VideoCoder(Coder):
 
 @contextmanager
 def _ordinary_priority() -> Iterator[None]:
-    """Undo what SVT-AV1 does as root: it gives itself, and whoever opens it, real-time priority over all else."""
+    """Undo what SVT-AV1 does as root: it gives its process real-time priority."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         yield

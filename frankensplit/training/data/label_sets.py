@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What heads are told of the data that they learn from: their entries of ``labels.json``."""
+"""The entries of ``labels.json`` for heads, made from the data that the heads learn from."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _open(source: RecipeSource, data_root: Path, heads: Mapping[str, dict[str, A
 
 
 def _chosen(frames: Frames, source: RecipeSource) -> Iterator[LabelledFrame]:
-    """Yield each N-th frame, of these those whose key matches, of these the first so many."""
+    """Take each N-th frame, keep those whose key matches, and yield the first ``frames`` of them."""
     include, exclude = re.compile(source.include or ""), source.exclude and re.compile(source.exclude)
     spaced = islice(frames, 0, None, source.every)
     matching = (

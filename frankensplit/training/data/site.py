@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unlabelled frames of a site: most to train on, the last fifth, in time, kept apart."""
+"""Unlabelled frames of a site: the last fifth, in time, is held out, the rest is for training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from frankensplit.training.recipe import Crops
 from frankensplit.training.tasks.backbone import channel_variance
 from frankensplit.training.tasks.codec_run import STATISTICS_BATCHES
 
-HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
+HELD_OUT = 5  # one part in five is held out: the last frames, because neighbours in time are alike
 LARGEST_CROP = (256, 320)  # height, width
 OWN_SCALE = (1.0, 1.0)  # frames are scaled once, as on the robot
 
 
 class SiteSpec(NamedTuple):
-    """Which frames: data as ``open_frames`` takes them, a bag's topic, each N-th, of these so many at most."""
+    """The choice of frames: data for ``open_frames``, a bag's topic, each N-th frame, the most frames of these."""
 
     data: str
     topic: str | None = None

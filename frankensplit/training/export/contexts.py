@@ -131,7 +131,7 @@ def _cluster(seen: _Seen, tables: int) -> tuple[NDArray[np.int64], Counts]:
 
 
 def _gain(counts: Counts, of_channel: Counts) -> Counts:
-    """Bits that tables of its own for each class would save a channel."""
+    """Return the bits that one table per class would save a channel."""
     return np.asarray(
         np.sum(counts * _bits(of_channel), axis=(1, 2)) - _length(counts).sum(axis=1), np.float64
     )
@@ -158,7 +158,7 @@ def _settle(rows: Counts, chosen: NDArray[np.int64], groups: int) -> NDArray[np.
 
 
 def _merge(sums: Counts, tables: int) -> NDArray[np.int64]:
-    """Merge the two groups that lose the fewest bits by it, until so many are left; give what became of each."""
+    """Merge the two groups that lose the fewest bits by it, until ``count`` are left; give the new group of each."""
     became, gone = np.arange(len(sums)), np.zeros(len(sums), bool)
     losses = np.array([_losses(sums, one) for one in range(len(sums))])
     for _ in range(len(sums) - tables):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run costs: seconds, milliseconds a step, memory."""
+"""The cost of a run: seconds, milliseconds a step, memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB = 2**20
 
 
 class RunCost:
-    """Takes the time of a run's steps.
+    """Time a run's steps.
 
     Args:
         device: where it runs.

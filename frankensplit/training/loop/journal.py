@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it goes on: tables, TensorBoard, progress with time left."""
+"""The reports of a run under way: tables, TensorBoard, progress with time left."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingLog:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """End it, and see to it that all figures are on disk."""
+        """End it and write all figures to disk."""
         self._meter.__exit__(*problem)
         self._events.finalize("")
 
@@ -48,12 +48,12 @@ class TrainingLog:
         self._meter.advance(" ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
     def held_out(self, step: int, figures: dict[str, float]) -> None:
-        """Tell the figures of held-out frames after so many steps."""
+        """Record the figures of held-out frames after this many steps."""
         self._held_out.write(step, figures)
         self._events.log_metrics(_of_held_out(figures), step)
 
     def save(self) -> None:
-        """See to it that TensorBoard shows all so far."""
+        """Write all figures so far where TensorBoard reads them."""
         self._events.save()
 
     def _replay(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Before hours are spent: can the task learn one batch by heart?"""
+"""Check that the task can overfit one batch, before a training spends hours."""
 
 from __future__ import annotations
 

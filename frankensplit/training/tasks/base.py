@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training is: networks and one loss."""
+"""The contract of a training task: networks and one loss."""
 
 from __future__ import annotations
 
