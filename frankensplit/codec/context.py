@@ -52,8 +52,8 @@ class Contexts:
         _check_map(self.map, len(self.near_limits), self.activity_limits.shape)
         if self.tables.channels > MAX_SHARED or int(self.map.max()) >= self.tables.channels:
             raise TablesError(
-                f"map names table {int(self.map.max())} of {self.tables.channels}, expected one that exists, and at most "
-                f"{MAX_SHARED} in all; export the codec again"
+                f"map names table {int(self.map.max())} of {self.tables.channels}, expected one that exists, "
+                f"and at most {MAX_SHARED} in all; export the codec again"
             )
 
     @property
