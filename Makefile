@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two commands: `make demo` and `make test`. Both set everything up in .venv first; a second time that costs nothing.
-# Without ROS 2, the ROS wheels are installed there as well; where a ROS 2 is sourced, it is used.
+# If a ROS 2 is sourced, it is used; if not, the ROS wheels are installed there as well.
 
 PYTHON ?= python3
 MINUTES ?= 5

@@ -19,7 +19,7 @@ setup(
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
             py_limited_api=STABLE_ABI,
             extra_compile_args=["-g0"],  # Python's own flags ask for debug symbols, which triple the size
-            optional=True,  # without a compiler the pure-Python twin serves
+            optional=True,  # if there is no compiler, the pure-Python twin is used
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},

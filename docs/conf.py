@@ -14,9 +14,9 @@ exclude_patterns = ["results", "_build"]
 html_theme = "furo"
 html_title = f"frankensplit {release}"
 
-myst_heading_anchors = 3  # so that links to headings work as on GitHub
+myst_heading_anchors = 3  # links to headings work as on GitHub
 myst_enable_extensions = ["fieldlist"]
-suppress_warnings = ["ref.python"]  # of two classes of one name, a docstring means the one nearby
+suppress_warnings = ["ref.python"]  # if two classes share a name, a docstring means the nearer one
 
 apidoc_modules = [
     {

@@ -95,5 +95,5 @@ def image_size(text: str) -> tuple[int, int]:
     """Parse ``WIDTHxHEIGHT`` in pixels to height and width (for argparse)."""
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected WIDTHxHEIGHT, such as 480x360")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: expected WIDTHxHEIGHT, such as 480x360")
     return int(match[2]), int(match[1])

@@ -10,7 +10,7 @@ A *codec* folder holds what the robot needs; a *bundle* folder holds a codec and
 
 The codec id is the first 8 bytes of SHA-256 over ``codec.json`` in canonical form (keys sorted, no spaces), which
 names the hashes of the fp32 encoder and of each level's tables; so two codecs with one id give and take the same
-packets. Encoders of other precisions are no part of it: their packets are read by the same tables.
+packets. Encoders of other precisions do not count: the same tables read their packets.
 
 Every file is listed with its hash; a folder that holds others, or links, is refused. ``NAME@sha256:HEX`` names a bundle
 that must have this :func:`digest`, which covers all of its files.
@@ -52,17 +52,19 @@ from frankensplit.manifest import (
 from frankensplit.manifest import CODEC_FORMAT as CODEC_FORMAT
 from frankensplit.places import share_folders, user_path
 from frankensplit.reading import files_in, open_regular, read_json
-from frankensplit.writing import Kind, write_file
+from frankensplit.writing import FolderKind, write_file
 
-MAX_SOURCE_PIXELS = 1 << 26  # results have the source's size: what a forged packet declares must stay payable
+MAX_SOURCE_PIXELS = (
+    1 << 26
+)  # results have the size that a packet declares; a forged packet must not exhaust the memory
 MAX_CODEC_BYTES = 128 << 20  # all files of a codec together; ours have 2 MB with every precision
 MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
 MAX_ENCODER_BYTES = 64 << 20  # one ONNX encoder; ours have 0.5 MB
 MAX_WEIGHTS_BYTES = 8 << 30  # one file of the server: four billion parameters in float16
 MAX_CARD_BYTES = 1 << 20
-PIN = "@sha256:"  # between the name of a bundle and the digest that it has to have
-PRECISIONS = (FP32, "fp16", "int8")  # that a codec may have an encoder of
-FOR_CPUS = "-cpu"  # ends the name of an encoder that runtimes on CPUs take in place of the one without it
+PIN = "@sha256:"  # separates a bundle's name from the digest that it must have
+PRECISIONS = (FP32, "fp16", "int8")  # the precisions that an encoder may have
+FOR_CPUS = "-cpu"  # suffix of an encoder's name: runtimes on CPUs prefer this encoder
 
 
 def sha256_of(path: Path, limit: int = MAX_WEIGHTS_BYTES) -> str:
@@ -282,7 +284,7 @@ class Codec:
         if packet.source_height * packet.source_width > MAX_SOURCE_PIXELS:
             raise PacketError(
                 f"packet of a {packet.source_width}x{packet.source_height} image, expected at most "
-                f"{MAX_SOURCE_PIXELS} pixels; it is forged, drop it"
+                f"{MAX_SOURCE_PIXELS} pixels; do not trust its sender"
             )
         expected = self.latent_shape(packet.source_height, packet.source_width)
         if packet.shape != expected:
@@ -367,7 +369,7 @@ def _is_bundle(folder: Path) -> bool:
         return False
 
 
-BUNDLE = Kind(
+BUNDLE = FolderKind(
     "bundle",
     re.compile(
         r"manifest\.json|labels\.json|card\.md|codec/(codec|precisions)\.json|codec/encoder(\.[a-z0-9-]+)?\.onnx"

@@ -12,7 +12,7 @@ from frankensplit.places import share_folders
 
 # The first name is read by all, the second from Kilted on.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-FOR_IMAGES, WITHOUT_SHARED_MEMORY = "fastdds.xml", "fastdds-udp.xml"  # in config/
+FOR_IMAGES, WITHOUT_SHARED_MEMORY = "fastdds.xml", "fastdds-udp.xml"  # files in config/
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -24,7 +24,7 @@ def export_line(profile: str = FOR_IMAGES) -> str:
 
 
 def profiles_missing() -> list[str]:
-    """Say which profiles that this process was given are not there: Fast DDS goes on without, in words of its own."""
+    """Name the profiles of this process that do not exist: Fast DDS goes on without them and hardly says so."""
     given = ((variable, os.environ.get(variable)) for variable in PROFILE_VARIABLES)
     return [
         f"{variable} is {shown(file)}, and there is no such file: whole images may be lost; {export_line()}"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from frankensplit.errors import ImageError
 
 MAX_SIDE = 65535  # a packet carries each side in 16 bits
-MULTIPLE = 32  # that encoders and backbones need the sides of their frames to be
+MULTIPLE = 32  # encoders and backbones need frames whose sides are multiples of this
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep the current folder off the places that imports come from.
+"""Keep the current folder out of the import path.
 
 ``python -m NAME`` puts the current folder first, before the standard library, and ``python -c`` does so too; so does,
 at its place, each empty entry of ``PYTHONPATH``, which a trailing colon is. A ``cv_bridge.py`` that somebody left in
@@ -21,7 +21,7 @@ import os
 import sys
 from pathlib import Path
 
-FORGET = "import sys; sys.path[:] = filter(None, sys.path)\n"  # where a piece of Python begins that -c runs
+FORGET = "import sys; sys.path[:] = filter(None, sys.path)\n"  # first line of Python code for -c
 RUN = (
     f"{FORGET}from runpy import run_module; run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )

@@ -52,7 +52,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Switch:
+class TrueOrFalse:
     """True or false."""
 
     def accepts(self, value: Any) -> bool:
@@ -79,7 +79,7 @@ class Name:
 
 @dataclass(frozen=True)
 class FileName(Name):
-    """Such a text that is fit to be the name of a file in a folder, and of nothing outside it."""
+    """A text that can be the name of a file in a folder and does not lead out of it."""
 
     def accepts(self, value: Any) -> bool:
         """Tell whether it is one."""

@@ -23,7 +23,7 @@ from frankensplit.kinds import (
     Name,
     Number,
     Several,
-    Switch,
+    TrueOrFalse,
     Whole,
     check_values,
 )
@@ -33,13 +33,15 @@ CODEC_FORMAT = "frankensplit/1"
 BUNDLE_FORMAT = "frankensplit-bundle/1"
 FP32 = "fp32"
 DIGEST = re.compile(r"[0-9a-f]{64}")  # SHA-256
-MAX_FRAME_PIXELS = 1 << 23  # of the network's largest frame, padding included: a 4K camera's, 3840x2176
+MAX_FRAME_PIXELS = 1 << 23  # the network's largest frame, padding included: 4K, 3840x2176
 MAX_LATENT = 1 << 24  # symbols of the largest frame; their int32 are 64 MiB
 MAX_LEVELS = 256  # a packet has a byte for the level
 MAX_PRECISIONS = 16
 MAX_HEADS = 64
-TOPICS = frozenset({"overlay", "report", "latent", "image"})  # of nodes; a head's name is a topic, too
-MAX_CLASSES = 1 << 16  # of a head; ImageNet-22k has 21,841
+TOPICS = frozenset(
+    {"overlay", "report", "latent", "image"}
+)  # topics of the nodes; a head's name is a topic, too
+MAX_CLASSES = 1 << 16  # most classes of a head; ImageNet-22k has 21,841
 SHA256 = Matching(DIGEST.pattern, "the 64 hex digits of a SHA-256")
 NAME = Name(200)
 MAX_PATH = 255  # characters of the path of a file inside of a bundle
@@ -75,7 +77,7 @@ LABELS: Allowed = {
     "head": NAME,
     "classes": Several(CLASS_NAME, 1, MAX_CLASSES),
     "ignore": BYTE,
-    "exclusive": Switch(),
+    "exclusive": TrueOrFalse(),
     "max_overlap": Number(0, 1),
 }
 A_CLASS: Allowed = {"colors": Several(BYTE, 3, 3), "frequency": Number(0, 1), "mask_indices": BYTE}

@@ -9,32 +9,34 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
-class Source(NamedTuple):
+class Installer(NamedTuple):
     """A command, and what it is to be given for one package."""
 
     command: str
     name: str = ""
 
 
-def _apt(name: str) -> Source:
-    return Source("sudo apt install", f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{name}")
+def _apt(name: str) -> Installer:
+    return Installer("sudo apt install", f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{name}")
 
 
-def _pip(*names: str) -> dict[str, Source]:
-    return {name.replace("-", "_"): Source("pip install", name) for name in names}
+def _pip(*names: str) -> dict[str, Installer]:
+    return {name.replace("-", "_"): Installer("pip install", name) for name in names}
 
 
-_PYTHON = dict.fromkeys(("numpy", "cv2", "yaml"), Source("rosdep install --from-paths src --ignore-src -y"))
+_PYTHON = dict.fromkeys(
+    ("numpy", "cv2", "yaml"), Installer("rosdep install --from-paths src --ignore-src -y")
+)
 _ROS = {
-    "rclpy": Source("source /opt/ros/DISTRO/setup.bash"),
-    "fs_msgs": Source("colcon build, then source install/setup.bash"),
+    "rclpy": Installer("source /opt/ros/DISTRO/setup.bash"),
+    "fs_msgs": Installer("colcon build, then source install/setup.bash"),
     "sensor_msgs": _apt("sensor-msgs"),
     "diagnostic_msgs": _apt("diagnostic-msgs"),
 }
 _NETWORKS = _pip("torch", "timm", "safetensors")
 _SERVER = {**_ROS, **_PYTHON, "vision_msgs": _apt("vision-msgs"), **_NETWORKS}
 PARTS = ("edge", "server", "train")
-NEEDS: Mapping[str, Mapping[str, Source]] = {
+NEEDS: Mapping[str, Mapping[str, Installer]] = {
     "edge": {**_ROS, **_PYTHON},  # and one runtime of several
     "server": _SERVER,
     "demo": {**_SERVER, **_pip("av", "rosbags", "torchmetrics")},
@@ -44,7 +46,7 @@ NEEDS: Mapping[str, Mapping[str, Source]] = {
         **_PYTHON,
         **_NETWORKS,
         **_pip("torchvision", "lightning-fabric", "pydantic", "onnx", "scipy", "matplotlib", "tensorboardX"),
-        "compressai": Source("pip install --no-deps", "compressai"),
+        "compressai": Installer("pip install --no-deps", "compressai"),
     },
 }
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 LINE_EVERY_S = 15.0
 
 
-class Meter:
+class ProgressMeter:
     """Counts steps; ``note`` is shown behind the count."""
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
@@ -31,7 +31,7 @@ class Meter:
         self.started = self.said = time.monotonic()
         self._bar: Progress | None = None
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> ProgressMeter:
         """Begin to draw."""
         console = Console(stderr=True, markup=False, emoji=False)
         if console.is_terminal:
@@ -77,7 +77,7 @@ class Meter:
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Yield the items and show how far they are."""
-    with Meter(description, total) as meter:
+    with ProgressMeter(description, total) as meter:
         for item in items:
             yield item
             meter.advance()

@@ -24,12 +24,17 @@ from frankensplit.errors import BundleError, FrankensplitError, shown
 
 MAX_JSON_BYTES = 8 << 20  # labels of 100,000 classes; parsed, a file is up to 30 times as large
 MAX_JSON_DEPTH = 32  # ours have 4
-MAX_JSON_DIGITS = 20  # of an integer; Python's parser takes quadratic time for longer ones
-MAX_ARRAY_BYTES = 16 << 20  # of an .npz: 1,000 channels of 4,000 symbols each
+MAX_JSON_DIGITS = 20  # longest integer; Python's parser takes quadratic time
+MAX_ARRAY_BYTES = 16 << 20  # largest array of an .npz: 1,000 channels of 4,000 symbols each
 MAX_NPY_HEADER_BYTES = 1024  # numpy writes 128
-MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # of 50,000 tensors; the format itself allows 100 MB
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", ".manifest.json"}  # of desktops, and of a write cut short
-MAX_FILES = 1000  # of a folder that is read whole; a bundle has 20
+MAX_SAFETENSORS_HEADER_BYTES = MAX_JSON_BYTES  # enough for 50,000 tensors; the format allows 100 MB
+LITTER = {
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    ".manifest.json",
+}  # desktops and interrupted writes leave these
+MAX_FILES = 1000  # most files of a folder that is read whole; a bundle has 20
 
 Path_ = str | os.PathLike[str]
 Error = type[FrankensplitError]
@@ -94,7 +99,7 @@ def parse_json(data: bytes, source: str, error: Error = BundleError) -> dict[str
             object_pairs_hook=_object,
         )
     except (ValueError, RecursionError) as err:
-        raise error(f"{source} is not JSON as we read it: {err}; fetch or write it again") from err
+        raise error(f"{source} is not JSON that can be read: {err};  fetch or write it again") from err
     if not isinstance(value, dict):
         raise error(f"{source} holds a {type(value).__name__}, expected an object")
     level: list[Any] = [value]
@@ -202,7 +207,7 @@ def _number(text: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):  # readers differ in which they take
-        raise ValueError(f"a key stands twice among {shown([key for key, _ in pairs])}")
+        raise ValueError(f"a key occurs twice among {shown([key for key, _ in pairs])}")
     return value
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write files and folders whole or not at all, and nothing over what this package did not write.
+"""Write files and folders whole or not at all; replace only what this package wrote.
 
 What is not finished lies beside its place as ``.NAME.PID.frankensplit``, so that the last step is a rename; what a
 process that died left behind is removed by the next one that writes there. Nobody else gives files such names.
@@ -36,8 +36,8 @@ UNLOCKABLE = (
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a folder of a kind holds; one that holds anything else is not ours to replace or to write into.
+class FolderKind:
+    """The files of one kind of folder; a folder that holds anything else must not be replaced or written into.
 
     Args:
         name: of the kind, as errors say it.
@@ -80,7 +80,7 @@ def check_file(path: Path) -> None:
             _check_writable(path, path.absolute().parent)
 
 
-def check_folder(out: Path, kind: Kind | None = None) -> Path:
+def check_folder(out: Path, kind: FolderKind | None = None) -> Path:
     """Refuse a folder that would be written over something else.
 
     Args:
@@ -104,13 +104,13 @@ def check_folder(out: Path, kind: Kind | None = None) -> Path:
     return place
 
 
-def check_replaceable(out: Path, kind: Kind) -> Path:
+def check_replaceable(out: Path, kind: FolderKind) -> Path:
     """Refuse, beyond ``check_folder``, a folder that cannot be moved aside: the current one, a home, a mount."""
     place = check_folder(out, kind)
     with _named(out):
         for used in (Path.cwd(), Path(os.environ.get("HOME") or "/")):
             if place in (used.resolve(), *used.resolve().parents):
-                raise OutputError(f"cannot write {out}: {used} is there or below it: name a new folder")
+                raise OutputError(f"cannot write {out}: it is or contains {used}: name a new folder")
         if place.is_mount():
             raise OutputError(f"cannot write {out}: a file system is mounted there: name a folder in it")
         _check_writable(out, place.parent)
@@ -154,7 +154,7 @@ def is_abandoned(name: str) -> bool:
 
 
 @contextmanager
-def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
+def new_folder(out: Path, kind: FolderKind) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``out`` when the block ends well, and goes when it does not.
 
     Where ``out`` exists, at no moment is a half one there: it is moved aside, and back if what follows does not
@@ -169,7 +169,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
     place = check_replaceable(out, kind)
     with _named(out, CANNOT), _locked(place.with_name(f".{place.name}.lock"), out):
         _recover(place, kind)
-        check_replaceable(out, kind)  # what is there may have come while another process had the lock
+        check_replaceable(out, kind)  # another process may have written while it had the lock
         new, old = temporary_of(place), temporary_of(place.with_name(f"{place.name}.{OLD}"))
         new.mkdir()
         try:
@@ -189,7 +189,7 @@ def new_folder(out: Path, kind: Kind) -> Iterator[Path]:
 
 
 @contextmanager
-def kept_folder(out: Path, kind: Kind) -> Iterator[Path]:
+def kept_folder(out: Path, kind: FolderKind) -> Iterator[Path]:
     """Make a folder that a process adds to while it goes on, if it is missing, and hold it against others.
 
     Raises:
@@ -204,8 +204,8 @@ def kept_folder(out: Path, kind: Kind) -> Iterator[Path]:
             yield place
 
 
-def _obstacle(place: Path, kind: Kind | None) -> str | None:
-    """Say what is in the way of a folder; None where nothing is."""
+def _obstacle(place: Path, kind: FolderKind | None) -> str | None:
+    """Say what prevents a new folder; None if nothing does."""
     try:
         mode = place.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -224,7 +224,7 @@ def _obstacle(place: Path, kind: Kind | None) -> str | None:
     return None
 
 
-def _foreign(folder: Path, prefix: str, kind: Kind) -> str | None:
+def _foreign(folder: Path, prefix: str, kind: FolderKind) -> str | None:
     """Return the path of something that a folder of the kind does not hold, or None."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -251,7 +251,7 @@ def _check_writable(out: Path, folder: Path) -> None:
         raise OutputError(f"cannot write {out}: {there} is not writable for this user: name another place")
 
 
-def _recover(place: Path, kind: Kind) -> None:
+def _recover(place: Path, kind: FolderKind) -> None:
     """Undo what a process that died left half done; call it with the lock held."""
     for old in _temporaries(place.parent, lambda name: name == f"{place.name}.{OLD}"):
         if _obstacle(old, kind) is not None:
@@ -331,7 +331,7 @@ def _locked(path: Path, out: Path) -> Iterator[None]:
         yield
     finally:
         if is_file:
-            path.unlink(missing_ok=True)  # before the lock is free: see below
+            path.unlink(missing_ok=True)  # must precede the release of the lock: see below
         os.close(descriptor)
 
 

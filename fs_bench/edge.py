@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from frankensplit.benchmarks.edge_path import Camera, Frame, Summary
+    from frankensplit.benchmarks.edge_path import CameraFormat, CameraPicture, Summary
     from frankensplit.bundle import Codec
     from frankensplit.edge.encoder import FrameEncoder
 
@@ -35,7 +35,7 @@ BUNDLES = ("street", "street-nano")
 DATA = "street:val"
 PICTURES = {"webp_q80": ("webp", 80), "png": ("png", None), "jpeg_q90": ("jpeg", 90)}
 CAMERAS = ("480x360:rgb8", "640x480:bgr8", "640x480:jpeg")
-NODE_CAMERA = "640x480:rgb8"  # of the node that is watched
+NODE_CAMERA = "640x480:rgb8"  # camera of the node that is watched
 NEEDED = ("rclpy", "fs_msgs", "fs_bench")
 NODE_FIGURES = (
     "rss_mb",
@@ -133,12 +133,12 @@ class _Bench:
     """Opened codecs and encoders, and frames."""
 
     def __init__(self, bundles: Sequence[str], pictures: list[NDArray[np.uint8]]) -> None:
-        from frankensplit.benchmarks.edge_path import Frame
+        from frankensplit.benchmarks.edge_path import CameraPicture
         from frankensplit.bundle import PRECISIONS, Codec
         from frankensplit.edge.encoder import FrameEncoder
 
         self.codecs: dict[str, Codec] = {name: Codec.open(name) for name in bundles}
-        self.frames: list[Frame] = [Frame(rgb) for rgb in pictures]
+        self.frames: list[CameraPicture] = [CameraPicture(rgb) for rgb in pictures]
         self.missing: dict[str, str] = {}
         self.encoders: dict[tuple[str, str], FrameEncoder] = {}
         for name, codec in self.codecs.items():
@@ -148,18 +148,18 @@ class _Bench:
                 else:
                     self.missing[f"{name} {precision}"] = "the bundle has no encoder in it"
 
-    def time(self, cameras: Sequence[Camera], repeats: int) -> list[dict[str, Any]]:
+    def time(self, cameras: Sequence[CameraFormat], repeats: int) -> list[dict[str, Any]]:
         """Return a row for each camera, bundle and precision."""
-        from frankensplit.benchmarks.edge_path import Picture, RobotPath, Subject, Summary
+        from frankensplit.benchmarks.edge_path import MeasuredPath, PictureCoding, RobotPath, Summary
         from frankensplit.benchmarks.edge_pipelining import pipelining_gain
         from frankensplit.benchmarks.interleave import interleave
         from frankensplit.progress import track
 
         geometry = next(iter(self.codecs.values())).geometry
-        pictures = {name: Picture(*setting, geometry) for name, setting in PICTURES.items()}
+        pictures = {name: PictureCoding(*setting, geometry) for name, setting in PICTURES.items()}
         keys = [(camera, *key) for camera in cameras for key in self.encoders]
         paths = [RobotPath(self.encoders[bundle, precision], camera) for camera, bundle, precision in keys]
-        subjects: list[Subject] = [*paths, *pictures.values()]
+        subjects: list[MeasuredPath] = [*paths, *pictures.values()]
         samples = interleave(
             subjects,
             self.frames,
@@ -225,7 +225,7 @@ class _Bench:
 
     def _row(
         self,
-        camera: Camera,
+        camera: CameraFormat,
         bundle: str,
         precision: str,
         ours: Summary,
@@ -344,15 +344,15 @@ def _of(rows: list[dict[str, Any]], **values: str) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[key] == value for key, value in values.items())]
 
 
-def _camera(text: str) -> Camera:
-    from frankensplit.benchmarks.edge_path import Camera
+def _camera(text: str) -> CameraFormat:
+    from frankensplit.benchmarks.edge_path import CameraFormat
 
     found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*):(rgb8|bgr8|jpeg)", text)
     if found is None:
         raise argparse.ArgumentTypeError(
             f"camera {text!r}: expected WIDTHxHEIGHT:ENCODING such as {CAMERAS[0]}"
         )
-    return Camera(int(found[2]), int(found[1]), found[3])
+    return CameraFormat(int(found[2]), int(found[1]), found[3])
 
 
 def _without_ros() -> str | None:

@@ -20,12 +20,12 @@ from fs_bench.watching import Event, listen, read_events
 from fs_common.processes import Process, ProcessError, Processes, fast_dds_profile
 from fs_edge_node.launch_table import EDGE
 
-SETTLE_S = 1.5  # until the node knows that nobody listens any more
+SETTLE_S = 1.5  # the node learns within this time that nobody listens any more
 PATIENCE_S = 60.0
 POLL_S = 0.005
-BUDGET = 0.5  # of the kilobits a second that the node sends without a bound
-WINDOW_S = 5.0  # over which the node holds a budget
-STEP_S = 0.2  # from one window to the next
+BUDGET = 0.5  # share of the bit rate that the node sends without a bound
+WINDOW_S = 5.0  # the node holds a budget over this time
+STEP_S = 0.2  # distance of two windows
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from frankensplit.bundle import Bundle
     from frankensplit.data.frames import Frames
     from frankensplit.evaluation.metrics import HeadMetric
-    from frankensplit.progress import Meter
+    from frankensplit.progress import ProgressMeter
     from frankensplit.results import Result
-    from fs_bench.session import Outcome, Setup
+    from fs_bench.session import RoundOutcome, SessionSetup
 
 STREAMS = ("raw", "jpeg:60", "h264-intra:28", "h264-gop10:28", "h264-p:28", "frankensplit")
 LOSSES = (0.0, 1.0, 5.0, 10.0, 20.0)
@@ -56,7 +56,7 @@ NEEDED = ("rclpy", "fs_msgs", "fs_bench", "torch")
 
 
 @dataclass(frozen=True)
-class Stream:
+class CodecStream:
     """What is sent: ``raw``, ``frankensplit``, or a rival of pictures at a quality."""
 
     codec: str
@@ -143,7 +143,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     bundle = Bundle.open(args.bundle)
     streams = [parse_stream(text) for text in args.stream or STREAMS]
     with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
-        scene = Scene(bundle, args, Path(folder))
+        scene = NetworkScene(bundle, args, Path(folder))
         link, rows, missing = _play_all(args, streams, scene)
     return {
         "kind": "bench network",
@@ -165,13 +165,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-class Scene:
+class NetworkScene:
     """Frames that the camera shows, their truth, and what the unmodified backbone makes of them."""
 
     def __init__(self, bundle: Bundle, args: argparse.Namespace, folder: Path) -> None:
         from frankensplit.evaluation.metrics import metric_for
         from frankensplit.inference.predictor import Predictor
-        from fs_bench.session import Setup
+        from fs_bench.session import SessionSetup
 
         predictor = Predictor(bundle, args.device)
         head = next((one.name for one in predictor.heads.values() if one.kind == "mask"), None)
@@ -188,13 +188,13 @@ class Scene:
         self.metric: HeadMetric = metric_for("mask", labels)
         pairs = [(unmodified[at % len(shown)], self.truths[at % len(shown)]) for at in range(count)]
         self.unmodified = self.metric.value([self.metric.frame(*pair) for pair in pairs])
-        self.setup: Setup = Setup(
+        self.setup: SessionSetup = SessionSetup(
             bundle, head, np.stack(pictures), args.rate, self.recorded_hz, count, args.device, folder
         )
 
-    def row(self, stream: Stream, outcome: Outcome) -> dict[str, Any]:
+    def row(self, stream: CodecStream, outcome: RoundOutcome) -> dict[str, Any]:
         """Return the figures of one stream at one loss."""
-        from frankensplit.benchmarks.held import Arrival, Play, figures
+        from frankensplit.benchmarks.held import HeldPrediction, Play, figures
         from frankensplit.results import MaskResult
 
         def score(place: int, at: int) -> Any:
@@ -202,7 +202,7 @@ class Scene:
             return self.metric.frame(predicted, self.truths[place % len(self.truths)])
 
         play = Play(outcome.start_ns, self.setup.period_ns, self.setup.count)
-        arrivals = [Arrival(one.stamp_ns, one.done_ns) for one in outcome.predictions]
+        arrivals = [HeldPrediction(one.stamp_ns, one.done_ns) for one in outcome.predictions]
         sizes, seconds = list(outcome.sent.values()), play.count * play.period_ns / 1e9
         return {
             "codec": stream.codec,
@@ -218,18 +218,18 @@ class Scene:
 
 
 def _play_all(
-    args: argparse.Namespace, streams: list[Stream], scene: Scene
+    args: argparse.Namespace, streams: list[CodecStream], scene: NetworkScene
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, str]]:
     """Return what the link is, the rows, and why a stream has not all of its own."""
     from frankensplit.benchmarks.namespaces import LossyLink
-    from frankensplit.progress import Meter
+    from frankensplit.progress import ProgressMeter
 
     rows: list[dict[str, Any]] = []
     with LossyLink(args.mbit, args.delay_ms) as link:
         described = _described(link)
         if args.save_profile:
             _save_profile(args.save_profile, link, described["goodput_mbit_s"])
-        with Meter("bench network", len(streams) * len(args.loss)) as meter:
+        with ProgressMeter("bench network", len(streams) * len(args.loss)) as meter:
             failures = {
                 str(stream): _play_one(link, scene, stream, args.loss, rows, meter) for stream in streams
             }
@@ -238,11 +238,11 @@ def _play_all(
 
 def _play_one(
     link: LossyLink,
-    scene: Scene,
-    stream: Stream,
+    scene: NetworkScene,
+    stream: CodecStream,
     losses: list[float],
     rows: list[dict[str, Any]],
-    meter: Meter,
+    meter: ProgressMeter,
 ) -> str | None:
     """Add the rows of one stream; return why some are missing, None when all are there."""
     from fs_bench.session import play
@@ -321,7 +321,7 @@ def _truths(head: str, labels: dict[str, Any], masks: list[Any], unmodified: lis
     return [kind.truth(Truth(mask), labels) for mask in masks]
 
 
-def parse_stream(text: str) -> Stream:
+def parse_stream(text: str) -> CodecStream:
     """Read ``NAME`` or ``NAME:QUALITY``; a rival without quality is sent at the middle of its sweep.
 
     Raises:
@@ -332,12 +332,12 @@ def parse_stream(text: str) -> Stream:
 
     codec, _, quality = text.partition(":")
     if codec in (RAW, OURS):
-        return Stream(codec, None if codec == RAW else 0)
+        return CodecStream(codec, None if codec == RAW else 0)
     rival = load_rival(codec)
     if rival.signal != "image":
         raise DataError(f"{codec} codes {rival.signal}, expected a codec of pictures: leave it out")
     try:
-        stream = Stream(codec, int(quality) if quality else rival.qualities[len(rival.qualities) // 2])
+        stream = CodecStream(codec, int(quality) if quality else rival.qualities[len(rival.qualities) // 2])
     except ValueError as err:
         raise DataError(f"stream {text!r}: expected NAME or NAME:QUALITY, such as jpeg:60") from err
     rival.open_coder(stream.quality, Options())
@@ -353,7 +353,7 @@ def _print(result: dict[str, Any]) -> None:
     from frankensplit.benchmarks.printing import console, figure, print_table
 
     rows = (
-        (str(Stream(row["codec"], row["quality"])), *(figure(row[key]) for key in COLUMNS))
+        (str(CodecStream(row["codec"], row["quality"])), *(figure(row[key]) for key in COLUMNS))
         for row in result["rows"]
     )
     link, metric = result["link"], result["metric"]

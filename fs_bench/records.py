@@ -33,7 +33,7 @@ class Record:
 
 
 class RecordWriter:
-    """Keep predictions in a folder, each as soon as it is there."""
+    """Write predictions to a folder, each as soon as it comes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -36,9 +36,9 @@ from fs_common.times import stamp_ns
 from fs_msgs.msg import CompressedLatent
 
 SECOND_NS = 1_000_000_000
-LINGER_S = 1.0  # for the edge node's last packet
-SETTLE_S = 1.0  # the far side of a match may be a moment later
-RESTART_S = 5.0  # of a warm-up whose first packet, without which a stream cannot be decoded, did not arrive
+LINGER_S = 1.0  # time for the edge node's last packet
+SETTLE_S = 1.0  # the other side may see the match a moment later
+RESTART_S = 5.0  # a warm-up restarts if its first packet is lost: the stream needs it
 POLL_S = 0.05
 
 

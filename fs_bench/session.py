@@ -29,13 +29,13 @@ WARM = 3  # predictions before a round starts
 WARM_PATIENCE_S = 60.0
 LEAD_S = 0.5
 EARLY_S = 0.05  # the loss begins, and bytes count, this long before a round's first frame
-DRAIN_S = 2.0  # for what is still on its way when a round ends
+DRAIN_S = 2.0  # time for packets that are under way when a round ends
 POLL_S = 0.05
 SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Setup:
+class SessionSetup:
     """What all streams of a benchmark have in common.
 
     Args:
@@ -66,7 +66,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RoundOutcome:
     """What one round gave.
 
     Args:
@@ -85,8 +85,8 @@ class Outcome:
 
 
 def play(
-    link: LossyLink, setup: Setup, codec: str, quality: int | None, losses: Sequence[float]
-) -> Iterator[Outcome]:
+    link: LossyLink, setup: SessionSetup, codec: str, quality: int | None, losses: Sequence[float]
+) -> Iterator[RoundOutcome]:
     """Send a stream over the link; yield one outcome a loss.
 
     Args:
@@ -143,7 +143,7 @@ class PlacedNode(NodeLaunch):
 
 
 def _start(
-    processes: LinkProcesses, setup: Setup, folder: Path, codec: str, quality: int, rounds: int
+    processes: LinkProcesses, setup: SessionSetup, folder: Path, codec: str, quality: int, rounds: int
 ) -> None:
     bundle = {"bundle": str(setup.bundle.path)}
     stream = {"codec": codec, "quality": str(quality), "recorded_hz": str(setup.recorded_hz)}
@@ -164,8 +164,8 @@ def _start(
 
 
 def _round(
-    link: LossyLink, setup: Setup, processes: LinkProcesses, folder: Path, number: int, loss: float
-) -> Outcome:
+    link: LossyLink, setup: SessionSetup, processes: LinkProcesses, folder: Path, number: int, loss: float
+) -> RoundOutcome:
     began_ns = time.time_ns()
 
     def predictions() -> list[Record]:
@@ -190,7 +190,7 @@ def _round(
             f"{sum(sent.values())} bytes were sent and only {wire_bytes} crossed the link: they went another way; "
             "is another middleware than Fast DDS set in RMW_IMPLEMENTATION?"
         )
-    return Outcome(loss, start_ns, sent, wire_bytes, predictions())
+    return RoundOutcome(loss, start_ns, sent, wire_bytes, predictions())
 
 
 def _wait(processes: LinkProcesses, reached: Callable[[], bool], what: str, patience_s: float) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both ends of a stream have to agree on. No ROS import."""
+"""The facts on which both ends of a stream must agree. No ROS import."""
 
 from __future__ import annotations
 

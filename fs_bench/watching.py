@@ -24,7 +24,7 @@ class Event:
 
 
 class EventWriter:
-    """Keep events in a folder, each as soon as it is there."""
+    """Write events to a folder, each as soon as it comes."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / EVENTS).open("a", encoding="utf-8", buffering=1)

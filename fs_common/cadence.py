@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many of a camera's images arrive, by their stamps."""
+"""Estimate from stamps how many of a camera's images arrive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 KEPT, LEAST = 60, 40  # steps between stamps that are looked at, and of which something can be said
 LONGEST_GAP = 10  # periods that one gap counts at most: the node may not have listened meanwhile
-OFF_GRID = 0.25  # of a period
+OFF_GRID = 0.25  # share of a period
 FEW = 0.7  # share of the images below which they are far below the camera's rate
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node's process ends at a signal: with status 0, soon, and at any moment. Standard library only.
+"""End a node's process at a signal: with status 0, soon, and at any moment. Standard library only.
 
 The executables take the signals before they import anything that takes time. A signal never interrupts Python code,
 which would leave half-made objects and tracebacks: all threads block it, and one thread waits for it.
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import NoReturn
 
-# For the clean-up: containers are killed 10 s after SIGTERM, and a busy machine is late by seconds.
+# Time for the clean-up: containers are killed 10 s after SIGTERM, and a busy machine is late by seconds.
 LEAVE_S = 4.0
-SAY_S = 0.5  # for the last words: whoever reads them may have stopped
+SAY_S = 0.5  # time for the last lines: their reader may have stopped
 
 
 class Ending:

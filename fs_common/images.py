@@ -23,7 +23,7 @@ builtin_to_rgb: Converter = message_to_rgb
 
 PNG_LEVEL = 3  # image_transport's own default
 
-# What every cv_bridge turns into rgb8, with the bytes of a pixel; other encodings go the builtin way.
+# Encodings that every cv_bridge turns into rgb8, with bytes per pixel; our own code converts the others.
 CV_BRIDGE_PIXEL_BYTES = {
     **dict.fromkeys(("rgb8", "bgr8"), 3),
     **dict.fromkeys(("rgba8", "bgra8"), 4),
@@ -61,7 +61,7 @@ def _open_cv_bridge() -> Converter:
     bridge = cv_bridge.CvBridge()
 
     def convert(message: Image) -> NDArray[np.uint8]:
-        # Its Python side skews rows whose padding is no whole pixel, so padded rows are not its job.
+        # Its Python side skews rows whose padding is not a whole number of pixels, so we do not give it padded rows.
         pixel_bytes = CV_BRIDGE_PIXEL_BYTES.get(message.encoding)
         if pixel_bytes is None or message.step != message.width * pixel_bytes or not len(message.data):
             return builtin_to_rgb(message)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an executable says when a package that its node needs is missing or broken. No ROS import."""
+"""The message of an executable when a package that its node needs is missing or broken. No ROS import."""
 
 from __future__ import annotations
 

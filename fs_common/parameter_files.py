@@ -23,7 +23,7 @@ def missed(file: str, node: str) -> str | None:
     """Say that no section of a file is for the node of this full name, or None; ROS has read the file already."""
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):  # what ROS takes and this does not
+    except (OSError, ValueError, yaml.YAMLError):  # ROS accepts more than this parser does
         return None
     names = list(_sections(content, ""))
     if not names or any(_matches(name, node) for name in names):

@@ -14,7 +14,7 @@ from frankensplit.fast_dds import WITHOUT_SHARED_MEMORY, export_line, other_user
 from fs_common.qos import AUTO, keep_last
 
 MOST_NAMED = 3
-REPORT = "fs_msgs/msg/FrameReport"  # by which a server is known
+REPORT = "fs_msgs/msg/FrameReport"  # a node that publishes this type is a server
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from contextlib import contextmanager, suppress
 MAX_LINE = 4096  # bytes of a line that are passed on: our own messages have fewer
 BURST = 10.0  # lines alike that are passed on at once: a traceback repeats some
 ALIKE_HZ = 1.0  # and then so many a second, as of our own warnings
-KINDS = 1000  # that are told apart; a library has tens
-KIND_BYTES = 64  # of a line by which it is told apart, without its numbers
+KINDS = 1000  # most kinds of line that are told apart; a library has tens
+KIND_BYTES = 64  # a line's kind is its beginning of this size, without digits
 MAX_UNENDED = 1 << 20  # bytes that are kept of a line whose end has not come
-WAIT_S = 1.0  # for the last lines at the end
+WAIT_S = 1.0  # time for the last lines at the end
 _NUMBERS = re.compile(rb"0x[0-9a-fA-F]+|[0-9]+")
 
 

@@ -24,9 +24,9 @@ from fs_common.parameter_files import given_in, missed
 from fs_common.quiet_stderr import quiet_stderr
 
 RCLError = rclpy_implementation.RCLError
-RESULTS_S = 50.0  # for nodes that write results at their end; who started them waits a minute
-LOG_PLACES = ("HOME", "ROS_HOME", "ROS_LOG_DIR")  # by which ROS finds a folder for its log
-HIGHEST_DOMAIN = 232  # by the ports of DDS, 7400 + 250 a domain
+RESULTS_S = 50.0  # time for nodes that write results at their end; their starter waits a minute
+LOG_PLACES = ("HOME", "ROS_HOME", "ROS_LOG_DIR")  # ROS finds a folder for its log by these variables
+HIGHEST_DOMAIN = 232  # DDS uses port 7400 + 250 * domain
 
 
 @quiet_stderr()
@@ -44,8 +44,8 @@ def run_node(kind: type[Node], args: list[str] | None = None, leave_s: float = L
         )
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        strays = remove_ros_args(args)[args is None :]  # without the program's name
-    except Exception as error:  # what rclpy raises for arguments and environment has no common base
+        strays = remove_ros_args(args)[args is None :]  # [1:] drops the program's name
+    except Exception as error:  # rclpy's errors about arguments and environment share no base class
         return _cannot_start(f"ROS refuses the arguments or the environment: {cause_of(error)}")
     try:
         _require_none(strays)
@@ -80,7 +80,7 @@ def end_node(node: Node) -> None:
     It does not shut the context down: from Kilted on that destroys the node, which waits for the thread.
     """
     take_signals().asked.set()
-    with suppress(Exception):  # where the node ends already, there is nothing to wake
+    with suppress(Exception):  # a node that ends already need not be woken
         node.create_guard_condition(lambda: None).trigger()
 
 
@@ -94,7 +94,7 @@ def _make(kind: type[Node], ending: Ending) -> Node:
         with suppress(Exception):
             Node.destroy_node(
                 node
-            )  # else a context, from Kilted on, asks this half-made one to end by its own code
+            )  # from Kilted on, the context would call the code of this half-made node at the end
         raise
     finally:
         ending.wake_by()  # does not return when the node is being abandoned, and raises what it likes
@@ -141,7 +141,7 @@ def _spin(node: Node, ending: Ending, leave_s: float) -> None:
         pass
     except Exception:
         if rclpy.ok():
-            raise  # else the node has shut down, and a callback that was at work raises what it likes
+            raise  # after a shutdown, errors of callbacks that were at work do not count
     finally:
         ending.wake_by(leave_s=leave_s)
         executor.shutdown(timeout_sec=0)

@@ -14,7 +14,9 @@ from fs_common.lazy_input import LazyInput
 from fs_common.meter import Meter, Window
 from fs_common.switch import Switch
 
-CALM_LOOKS = 5  # after which a warning is over: what comes and goes is said once
+CALM_LOOKS = (
+    5  # a warning is over after this many looks without its cause, so a flickering cause is logged once
+)
 
 
 class Stream:
@@ -92,7 +94,7 @@ class Stream:
     def silence(self, window: Window, stale_after_s: float) -> str:
         """Say that an input is missing, and why; empty if all is well. It is logged once, and so is its end."""
         text, known = self._silence(window.silent_s, stale_after_s)
-        # What began a moment ago may only be the graph that is still being discovered.
+        # A cause that is new may only mean that discovery has not finished.
         if known or (text and window.silent_s > stale_after_s):
             self._silent.see(text)
         return text

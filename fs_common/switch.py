@@ -16,7 +16,7 @@ class Switch:
 
     Args:
         node: the node.
-        free: lets go of what the node holds; called when ``on`` is False already.
+        free: releases what the node holds; called when ``on`` is False already.
         take: takes it again, and may raise a FrankensplitError: then the node stays off.
         follow: called after every change.
     """

@@ -29,7 +29,7 @@ class NewestWins(Generic[Item]):
     ) -> None:
         self._work = work
         self._hold_s = hold_s
-        self._waiting: dict[str, Item] = {}  # in order of arrival of the stream's first waiting frame
+        self._waiting: dict[str, Item] = {}  # ordered by the arrival of each stream's first waiting frame
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -27,8 +27,8 @@ from fs_demo.parameters import CameraParameters
 
 FRAME_ID = "camera"
 DEFAULT_RATE_HZ = 10.0
-JOIN_S = 2.0  # for the frame at work: the report must be written before the process has to end
-LINGER_S = 0.5  # for the last frames to leave before this participant does
+JOIN_S = 2.0  # time for the frame at work: the report must be written before the process has to end
+LINGER_S = 0.5  # time in which the last frames leave before this participant does
 
 
 class CameraNode(Node):

@@ -16,7 +16,7 @@ KEPT = 120
 
 
 @dataclass(frozen=True)
-class Cost:
+class FrameCost:
     """What one frame cost, as its FrameReport says; milliseconds by stage, in the order of the way."""
 
     sequence: int
@@ -34,10 +34,10 @@ class DemoFrame:
 
     stamp_ns: int
     rgb: NDArray[np.uint8] | None = None
-    image_bytes: int | None = None  # of the camera's own message
+    image_bytes: int | None = None  # size of the camera's own message
     truth: NDArray[np.uint8] | None = None
     packet_bytes: int | None = None
-    cost: Cost | None = None
+    cost: FrameCost | None = None
     heads: tuple[str, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
 

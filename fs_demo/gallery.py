@@ -16,7 +16,7 @@ from frankensplit.results import BoxesResult, Result
 from frankensplit.writing import write_file
 from fs_demo.frames import DemoFrame
 from fs_demo.live_table import number
-from fs_demo.sheet import Chosen, Pixels, Row, contact_sheet, fitted, legend_of, side_by_side
+from fs_demo.sheet import Chosen, Pixels, SheetRow, contact_sheet, fitted, legend_of, side_by_side
 from fs_demo.tally import TOTAL, Tally
 from fs_demo.video import OverlayVideo
 
@@ -31,7 +31,7 @@ class Gallery:
         self._folder, self._labels = folder, labels
         self._chosen = Chosen(SHEET_ROWS)
         self._video = OverlayVideo(folder / VIDEO_FILE)
-        self._size: tuple[int, int] | None = None  # of the first picture: those of others are fitted into it
+        self._size: tuple[int, int] | None = None  # the first picture's; later pictures are fitted into it
 
     def __enter__(self) -> Gallery:
         """Begin."""
@@ -53,7 +53,7 @@ class Gallery:
         row = None
         if self._chosen.wants_next():
             truth = (draw_overlay(frame.rgb, truths, self._labels),) if truths else ()
-            row = Row((frame.rgb, overlay, *truth), caption(frame))
+            row = SheetRow((frame.rgb, overlay, *truth), caption(frame))
         self._chosen.offer(row)
 
     def write_sheet(self, title: str, tally: Tally) -> Path | None:

@@ -25,7 +25,7 @@ from fs_common.images import builtin_to_rgb, mask_of
 from fs_common.qos import keep_last, latched
 from fs_common.running import RESULTS_S, end_node, run_node
 from fs_common.times import stamp_ns
-from fs_demo.frames import Cost, DemoFrame, FrameBook
+from fs_demo.frames import DemoFrame, FrameBook, FrameCost
 from fs_demo.gallery import SHEET_FILE, VIDEO_FILE, Gallery
 from fs_demo.live_table import Display
 from fs_demo.parameters import MonitorParameters
@@ -163,7 +163,7 @@ class MonitorNode(Node):
         )
 
 
-def _cost(report: FrameReport) -> Cost:
+def _cost(report: FrameReport) -> FrameCost:
     stages = {
         "edge: preprocess": report.edge_preprocess_ms,
         "edge: encoder": report.edge_encode_ms,
@@ -173,7 +173,7 @@ def _cost(report: FrameReport) -> Cost:
         "server: features": report.features_ms,
         "server: heads": sum(report.head_ms),
     }
-    return Cost(
+    return FrameCost(
         sequence=report.sequence,
         packet_bytes=report.packet_bytes,
         stages_ms={stage: float(value) for stage, value in stages.items()},

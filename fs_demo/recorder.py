@@ -31,7 +31,7 @@ from fs_demo.parameters import RecorderParameters
 
 LOOK_S = 0.1
 DEPTH = 100
-OUR_PACKAGES = ("fs_msgs", "vision_msgs")  # what a type store of ROS 2 does not bring
+OUR_PACKAGES = ("fs_msgs", "vision_msgs")  # a type store of ROS 2 does not include these
 BAG_VERSION: Literal[8] = 8  # metadata that Humble and everything later reads
 NEVER = QosTime(9223372036, 854775807)
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from frankensplit.bundle import find_bundle
 from frankensplit.data.sources import is_camera, open_source
-from frankensplit.writing import Kind, check_folder, kept_folder
+from frankensplit.writing import FolderKind, check_folder, kept_folder
 from fs_common.processes import ProcessError, Processes, fast_dds_profile
 from fs_demo.launch_table import CAMERA, MONITOR, RECORDER
 from fs_edge_node.launch_table import EDGE
 from fs_server_node.launch_table import SERVER
 
 CAMERA_FILE, SUMMARY_FILE, LOGS = "camera.json", "summary.json", "logs"
-DEMO = Kind(
+DEMO = FolderKind(
     "demo's output",
     re.compile(r"(camera|summary)\.json|overlay\.mp4|contact-sheet\.png|logs/[a-z_]+\.log"),
     frozenset({LOGS}),
@@ -28,7 +28,7 @@ DEMO = Kind(
 
 
 @dataclass(frozen=True)
-class Options:
+class DemoOptions:
     """What the user asked for; 0 means no limit, or the source's own rate."""
 
     source: str
@@ -42,7 +42,7 @@ class Options:
     device: str = "cpu"
 
 
-def run_demo(options: Options) -> dict[str, Any]:
+def run_demo(options: DemoOptions) -> dict[str, Any]:
     """Start edge, server, monitor, recorder and camera; return the summary when the camera has ended.
 
     Raises:
@@ -54,7 +54,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     if options.record is not None:
         check_folder(options.record)
     find_bundle(options.bundle)
-    if not is_camera(options.source):  # which may be opened once only
+    if not is_camera(options.source):  # a camera can be opened only once
         open_source(options.source, topic=options.topic or None)
     profile = fast_dds_profile()
     print("starting edge, server, monitor and camera ...", file=sys.stderr)
@@ -71,7 +71,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     return _summary(options, pids, interrupted)
 
 
-def _start_watchers(processes: Processes, options: Options) -> None:
+def _start_watchers(processes: Processes, options: DemoOptions) -> None:
     bundle = options.bundle
     processes.start(EDGE, bundle=bundle)
     processes.start(SERVER, bundle=bundle, device=options.device)
@@ -81,7 +81,7 @@ def _start_watchers(processes: Processes, options: Options) -> None:
     processes.wait_ready()
 
 
-def _run_camera(processes: Processes, options: Options) -> bool:
+def _run_camera(processes: Processes, options: DemoOptions) -> bool:
     """Run the camera to its end; return whether Ctrl-C or another signal ended it."""
     subscribers = 2 if options.record is None else 3  # edge, monitor, recorder
     values = {
@@ -111,7 +111,7 @@ def _stop(processes: Processes) -> None:
             raise ProcessError(f"{name} ended with status {process.poll()}:\n{process.tail()}")
 
 
-def _summary(options: Options, pids: dict[str, int], interrupted: bool) -> dict[str, Any]:
+def _summary(options: DemoOptions, pids: dict[str, int], interrupted: bool) -> dict[str, Any]:
     summary: dict[str, Any] = json.loads((options.out / SUMMARY_FILE).read_text(encoding="utf-8"))
     camera = json.loads((options.out / CAMERA_FILE).read_text(encoding="utf-8"))
     summary = {"source": options.source, **summary, "interrupted": interrupted, "processes": pids}

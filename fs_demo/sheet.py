@@ -24,7 +24,7 @@ CAPITAL_PX = 13
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One frame of the sheet: pictures of one size, left to right, and a caption."""
 
     pictures: tuple[Pixels, ...]
@@ -42,7 +42,7 @@ def contact_sheet(
     title: str,
     subtitles: Sequence[str],
     headings: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
     legend: Mapping[str, Colour],
 ) -> Pixels:
     """Lay out rows of pictures below headings, with a title above and the colours of the classes below.

@@ -16,7 +16,7 @@ from frankensplit.data.truth import Truth
 from frankensplit.evaluation.metrics import Statistics, metric_for
 from frankensplit.models.heads import head_class, heads_with_truth
 from frankensplit.results import Result
-from fs_demo.frames import Cost, DemoFrame
+from fs_demo.frames import DemoFrame, FrameCost
 
 MEASURE_EVERY = 5  # PNG and JPEG of each fifth frame: they are for comparison and cost time
 JPEG_QUALITY = 90
@@ -58,7 +58,7 @@ class Tally:
         labels = {name: bundle.labels[name] for name in bundle.server["heads"]}
         self.accuracies = {name: Accuracy(name, labels[name]) for name in heads_with_truth(labels, "mask")}
         self.frames = 0
-        self.last: Cost | None = None
+        self.last: FrameCost | None = None
         self._stamps_ns: list[int] = []
         self._sizes: dict[str, list[int]] = {"packet": [], "raw": [], "png": [], "jpeg_q90": []}
         self._stages_ms: dict[str, list[float]] = {}
@@ -105,7 +105,7 @@ class Tally:
         return (self.frames - 1) / (span_ns / 1e9) if span_ns > 0 else math.nan
 
     def drops(self) -> dict[str, int]:
-        """Return frames encoded, lost on the way, dropped and rejected by the server, as it last reported."""
+        """Return frames encoded, lost on the way, dropped and rejected by the server, by its last report."""
         if self.last is None:
             return {"encoded": 0, "lost": 0, "dropped": 0, "rejected": 0}
         last = self.last
@@ -133,7 +133,7 @@ def percentiles(values: Iterable[float]) -> dict[str, float]:
     return {"p50": float(p50), "p95": float(p95)}
 
 
-def _with_rest(cost: Cost) -> Mapping[str, float]:
+def _with_rest(cost: FrameCost) -> Mapping[str, float]:
     """Add what no known stage accounts for, and the whole."""
     known = sum(value for value in cost.stages_ms.values() if math.isfinite(value))
     rest = cost.latency_ms - known if cost.latency_ms >= known else math.nan

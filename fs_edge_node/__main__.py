@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from frankensplit.import_order import forget_current_folder
 
-forget_current_folder()  # before anything else is imported
+forget_current_folder()  # must precede all other imports
 from fs_common.ending import end_now, take_signals  # noqa: E402
 from fs_common.importing import imports_for  # noqa: E402
 
-take_signals()  # before the imports that take time
+take_signals()  # must precede the imports that take time
 with imports_for("edge"):
     from fs_edge_node.node import main
 

@@ -28,7 +28,7 @@ class Pace:
         self._wake = wake
         self._clock = clock
         self._lock = threading.Lock()
-        self._prepare_s = self._finish_s = 0.0  # of the last frame
+        self._prepare_s = self._finish_s = 0.0  # durations of the last frame
         self._began: float | None = None  # the frame in the network, if there is one
         self._waiting = False  # a prepared frame
 

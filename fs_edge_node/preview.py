@@ -24,11 +24,11 @@ from fs_common.stream import Stream
 from fs_common.worker import NewestWins
 from fs_edge_node.parameters import EdgeParameters
 
-TOPIC = "preview/compressed"  # where image_transport looks for the compressed images of `preview`
+TOPIC = "preview/compressed"  # image_transport's name for the compressed images of `preview`
 
 
 @dataclass(frozen=True)
-class Shot:
+class PreviewImage:
     """An image whose preview is due."""
 
     header: Header
@@ -66,7 +66,7 @@ class Preview:
         self._last = -math.inf  # when the newest one was due
         qos, events = keep_last("reliable", 1), output_events(follow)
         self._publisher = node.create_publisher(CompressedImage, TOPIC, qos, event_callbacks=events)
-        self._worker = NewestWins[Shot](self._work, "preview")
+        self._worker = NewestWins[PreviewImage](self._work, "preview")
 
     def close(self) -> None:
         """End the thread."""
@@ -87,7 +87,7 @@ class Preview:
         now, period_s = self._clock(), self._period_s()
         # Not from now on, so that nothing drifts, unless there was a pause.
         self._last = max(self._last + period_s, now - period_s)
-        self._worker.put("", Shot(header, rgb))
+        self._worker.put("", PreviewImage(header, rgb))
 
     def _period_s(self) -> float:
         return self._rate.besides_s(self._least_s())
@@ -95,10 +95,10 @@ class Preview:
     def _least_s(self) -> float:
         return 1 / self._chosen.values.preview_fps
 
-    def _work(self, _stream: str, shot: Shot) -> None:
+    def _work(self, _stream: str, shot: PreviewImage) -> None:
         self._stream().guard(lambda: self._show(shot))
 
-    def _show(self, shot: Shot) -> None:
+    def _show(self, shot: PreviewImage) -> None:
         chosen = self._chosen.values
         small = shrunk(shot.rgb, chosen.preview_size)
         message = jpeg_message(shot.header, small, chosen.preview_quality)

@@ -14,7 +14,7 @@ from pathlib import Path
 def main() -> None:
     site_packages = Path(sysconfig.get_path("purelib"))
     unfinished = [info for info in site_packages.glob("*.dist-info") if not (info / "INSTALLER").is_file()]
-    moved_aside = list(site_packages.glob("~*"))  # by an upgrade that did not come to its end
+    moved_aside = list(site_packages.glob("~*"))  # an interrupted upgrade left these
     for leftover in (*unfinished, *moved_aside):
         print(f"repairing {leftover.name}")
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()

@@ -23,7 +23,7 @@ from frankensplit.processes import ends_with_us
 
 BASELINE = Path("docs/results/bench.json")
 SPREADS = 3  # standard deviations that are noise
-FLOORS = {  # by how much a figure may always be worse: a share of it, and so much in its unit
+FLOORS = {  # how much worse a figure may be: a share of it, and an amount in its unit
     "bytes_per_frame": (0.01, 0.0),
     "bytes_over": (0.05, 0.0),
     "loss_points": (0.0, 0.1),
@@ -168,7 +168,7 @@ def _verdict(figure: dict[str, float], now: float | None) -> dict[str, Any]:
 
 
 def _measure_in_a_process(bundle: Path) -> dict[str, float]:
-    """Measure in a fresh process: what is loaded and where it lies in memory differs from one to the next."""
+    """Measure in a fresh process: loaded libraries and their addresses differ between processes."""
     command = python_module("frankensplit.benchmarks.small_set", str(bundle))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=ends_with_us())
     if finished.returncode:

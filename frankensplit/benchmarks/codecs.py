@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A codec under measurement: from camera frame to bytes on the robot, from bytes to predictions on the server.
 
-Every stage is timed apart. Scaling the camera's frame to the network's size counts as encoding for everyone.
+Each stage is timed separately. Scaling the camera's frame to the network's size counts as encoding for everyone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality, load_r
 from frankensplit.geometry import Geometry
 
 if TYPE_CHECKING:
-    from frankensplit.benchmarks.server import Server  # imports torch, which few robots' halves need
+    from frankensplit.benchmarks.server import Server  # imports torch, which the robot's half seldom needs
 
 STAGES = (
     "encode_ms",
@@ -37,7 +37,7 @@ STAGES = (
     "tail_ms",
     "heads_ms",
 )
-Times = dict[str, float | None]  # by stage; None where a codec does not tell it apart
+Times = dict[str, float | None]  # milliseconds of each stage; None if the codec does not report it
 
 
 @dataclass(frozen=True)
@@ -262,8 +262,8 @@ def _decoded(subject: Subject, coder: Coder, data: bytes) -> NDArray[Any]:
     decoded = coder.decode(data)
     if decoded is None:
         raise DataError(
-            f"{subject.name} at quality {subject.quality} shows nothing for a packet although none was lost; "
-            "it is broken, leave it out with --rival"
+            f"{subject.name} at quality {subject.quality} decodes no picture from a packet although none was "
+            "lost; leave it out with --rival"
         )
     return decoded
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much faster our entropy coder is than CompressAI's, for the same bytes.
+"""Compare the speed of our entropy coder with CompressAI's, for the same bytes.
 
 CompressAI's coder takes and gives Python lists, so a call from arrays has to make them: that is the call we are held
 to. The ratio to its coder alone, with lists at hand, is beside it.
@@ -21,7 +21,7 @@ from frankensplit.codec import rans
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import DataError
 
-CALLS = 5  # below a millisecond each: the best of some, or caches and neighbours decide
+CALLS = 5  # the best counts: caches and other processes disturb calls of less than a millisecond
 Symbols = NDArray[np.int32]
 
 
@@ -59,7 +59,9 @@ def _coders(tables: Tables) -> dict[str, Callable[[Symbols], Callable[[], Any]]]
     def payload_of(symbols: Symbols) -> bytes:
         payload = rans.encode(symbols, tables)
         if payload != reference.encode(*reference.lists(symbols)):
-            raise DataError("our entropy coder's bytes differ from CompressAI's: their times mean nothing")
+            raise DataError(
+                "our entropy coder's bytes differ from CompressAI's: their times cannot be compared"
+            )
         return payload
 
     def decode(symbols: Symbols) -> Callable[[], Any]:

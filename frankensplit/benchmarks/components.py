@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from frankensplit.benchmarks.codecs import Subject
     from frankensplit.benchmarks.energy import EnergyMeter
     from frankensplit.benchmarks.server import Server
-    from frankensplit.benchmarks.settings import Setting
+    from frankensplit.benchmarks.settings import RatedSetting
     from frankensplit.bundle import Bundle
     from frankensplit.geometry import Geometry
 
@@ -81,7 +81,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(args: argparse.Namespace, settings: Sequence[Setting], *, extras: bool = True) -> dict[str, Any]:
+def measure(
+    args: argparse.Namespace, settings: Sequence[RatedSetting], *, extras: bool = True
+) -> dict[str, Any]:
     """Measure codecs as the arguments of :func:`add_measurement` say; JSON values.
 
     Args:
@@ -196,7 +198,10 @@ class _Bench:
 
 
 def _open(
-    bundle: Bundle, frames: list[NDArray[np.uint8]], settings: Sequence[Setting], args: argparse.Namespace
+    bundle: Bundle,
+    frames: list[NDArray[np.uint8]],
+    settings: Sequence[RatedSetting],
+    args: argparse.Namespace,
 ) -> _Bench:
     """Open what can be opened; note why the rest cannot."""
     import cv2
@@ -211,7 +216,7 @@ def _open(
     options = Options(threads=args.threads)
     missing: dict[str, str] = {}
 
-    def opened(setting: Setting) -> Subject | None:
+    def opened(setting: RatedSetting) -> Subject | None:
         try:
             return open_subject(bundle, setting.codec, setting.quality, options, lambda: server)
         except RuntimeUnavailable as err:

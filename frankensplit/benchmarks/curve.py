@@ -94,7 +94,7 @@ def summary_markdown(result: Mapping[str, Any]) -> str:
 
 
 def _first_within(rows: Sequence[Mapping[str, Any]], head: str, goal: float, points: float) -> int | None:
-    """Return the step of the first kept weights that lose no more than so many points to the goal."""
+    """Return the step of the first kept weights that are within this many points of the goal."""
     return next((row["step"] for row in rows if row["heads"].get(head, -1.0) >= goal - points), None)
 
 
@@ -103,7 +103,7 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     from frankensplit.data.frames import open_frames
     from frankensplit.errors import RecipeError
     from frankensplit.models.heads import truth_classes
-    from frankensplit.progress import Meter
+    from frankensplit.progress import ProgressMeter
     from frankensplit.training.loop.checkpoint import kept_steps, load_weights
 
     run = where.runs / name
@@ -111,13 +111,13 @@ def _measure_run(where: Where, name: str, data: str, limit: int | None) -> dict[
     steps = kept_steps(run)
     if not steps:
         raise RecipeError(
-            f"{run} kept no weights on its way: give its recipe schedule.keep_every, and train it again"
+            f"{run} kept no weights of earlier steps: set schedule.keep_every in its recipe, and train it again"
         )
     task = _load(run, recipe["task"])
     teacher = task.objective.teacher
     frames = open_frames(data, where.data_root, limit=limit, **truth_classes(teacher.labels))
     rows: list[dict[str, Any]] = []
-    with Meter(name, len(steps) + 1) as meter:
+    with ProgressMeter(name, len(steps) + 1) as meter:
         unmodified = _accuracy(None, teacher, frames, where.device)
         meter.advance("unmodified backbone")
         for step in steps:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot's path is held to. Each aim is judged by the worst of its rows; a missed one is said, not hidden."""
+"""The limits that the robot's path must keep. The worst row decides each aim; missed ones are reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
-NATURAL = "480x360"  # what the network sees of a camera of that size, without scaling
+NATURAL = "480x360"  # a camera of this size needs no scaling
 
 
 @dataclass(frozen=True)

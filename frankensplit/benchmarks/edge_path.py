@@ -29,7 +29,7 @@ JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraFormat:
     """A camera's size in pixels and what it sends: ``rgb8``, ``bgr8`` or ``jpeg``."""
 
     height: int
@@ -62,13 +62,13 @@ class Camera:
 
 
 @dataclass
-class Frame:
+class CameraPicture:
     """One picture, uint8 RGB ``(H, W, 3)``, and what cameras send of it, made once."""
 
     rgb: NDArray[np.uint8]
-    messages: dict[Camera, bytes] = field(default_factory=dict)
+    messages: dict[CameraFormat, bytes] = field(default_factory=dict)
 
-    def seen_by(self, camera: Camera) -> bytes:
+    def seen_by(self, camera: CameraFormat) -> bytes:
         """Return the data of a camera's message."""
         if camera not in self.messages:
             self.messages[camera] = camera.message(self.rgb)
@@ -76,18 +76,18 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Milliseconds of one call, by the wall clock and of the processor; of its stages of the processor."""
+class CallTimes:
+    """Milliseconds of one call in wall time and processor time, and of its stages in processor time."""
 
     wall_ms: float
     cpu_ms: float
     stages_ms: dict[str, float]
 
 
-class Subject(Protocol):
+class MeasuredPath(Protocol):
     """What is measured."""
 
-    def measure(self, frame: Frame) -> Sample:
+    def measure(self, frame: CameraPicture) -> CallTimes:
         """Do the work on one frame."""
         ...
 
@@ -95,14 +95,14 @@ class Subject(Protocol):
 class RobotPath:
     """A camera's messages to packets."""
 
-    def __init__(self, encoder: FrameEncoder, camera: Camera) -> None:
+    def __init__(self, encoder: FrameEncoder, camera: CameraFormat) -> None:
         self.encoder, self.camera = encoder, camera
 
-    def prepare(self, frame: Frame) -> PreparedFrame:
+    def prepare(self, frame: CameraPicture) -> PreparedFrame:
         """Do what comes before the network."""
         return self.encoder.prepare(self.camera.to_rgb(frame.seen_by(self.camera)))
 
-    def measure(self, frame: Frame) -> Sample:
+    def measure(self, frame: CameraPicture) -> CallTimes:
         """Encode one frame."""
         data = frame.seen_by(self.camera)
         stages: dict[str, float] = {}
@@ -115,21 +115,21 @@ class RobotPath:
             scaled = time.process_time()
             encoded = self.encoder.finish(prepared)
             finish_ms = 1e3 * (time.process_time() - scaled)
-            coding = encoded.entropy_ms / (encoded.encode_ms + encoded.entropy_ms)  # told by the wall clock
+            coding = encoded.entropy_ms / (encoded.encode_ms + encoded.entropy_ms)  # split by wall-clock time
             stages.update(convert=1e3 * (converted - started), scale=1e3 * (scaled - converted))
             stages.update(network=(1 - coding) * finish_ms, entropy=coding * finish_ms)
 
         return _timed(work, stages)
 
 
-class Picture:
-    """A picture codec, given the frame already scaled to what the network sees; that it need not do."""
+class PictureCoding:
+    """A picture codec. Its frames are scaled beforehand, so it need not scale them itself."""
 
     def __init__(self, name: str, quality: int | None, geometry: Callable[[int, int], Geometry]) -> None:
         self.coder = load_rival(name).open_coder(quality, Options(threads=1))
         self.geometry = geometry
 
-    def measure(self, frame: Frame) -> Sample:
+    def measure(self, frame: CameraPicture) -> CallTimes:
         """Encode one frame."""
         geometry = self.geometry(*frame.rgb.shape[:2])
         scaled = geometry.prepare(frame.rgb)[: geometry.scaled_height, : geometry.scaled_width]
@@ -147,7 +147,7 @@ class Summary:
     stages_ms: dict[str, float]
 
     @classmethod
-    def of(cls, samples: list[Sample]) -> Summary:
+    def of(cls, samples: list[CallTimes]) -> Summary:
         """Take the medians, of each stage by itself."""
         stages = {name: median(one.stages_ms[name] for one in samples) for name in samples[0].stages_ms}
         cpu_ms = [one.cpu_ms for one in samples]
@@ -158,8 +158,8 @@ class Summary:
         return sum(self.stages_ms[name] for name in stages) / sum(self.stages_ms.values())
 
 
-def _timed(work: Callable[[], Any], stages: dict[str, float]) -> Sample:
+def _timed(work: Callable[[], Any], stages: dict[str, float]) -> CallTimes:
     work()
     cpu, wall = time.process_time(), time.perf_counter()
     work()
-    return Sample(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu), stages)
+    return CallTimes(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu), stages)

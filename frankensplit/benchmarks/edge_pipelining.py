@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is gained by preparing a frame while another is in the network, as the edge node does it."""
+"""Measure the gain of preparing a frame while another is in the network, as the edge node does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from frankensplit.benchmarks.edge_path import Frame, RobotPath
+from frankensplit.benchmarks.edge_path import CameraPicture, RobotPath
 
 
-def pipelining_gain(path: RobotPath, frames: Sequence[Frame], repeats: int) -> float:
+def pipelining_gain(path: RobotPath, frames: Sequence[CameraPicture], repeats: int) -> float:
     """Return how many times more frames a second two threads encode than one, by the wall clock.
 
     One way takes turns with the other, round by round. It cannot be more than (all stages) / (network and entropy
@@ -30,12 +30,12 @@ def pipelining_gain(path: RobotPath, frames: Sequence[Frame], repeats: int) -> f
     return median(ratios)
 
 
-def _one_by_one(path: RobotPath, frames: Sequence[Frame]) -> None:
+def _one_by_one(path: RobotPath, frames: Sequence[CameraPicture]) -> None:
     for frame in frames:
         path.encoder.finish(path.prepare(frame))
 
 
-def _side_by_side(path: RobotPath, frames: Sequence[Frame]) -> None:
+def _side_by_side(path: RobotPath, frames: Sequence[CameraPicture]) -> None:
     with ThreadPoolExecutor(1) as preparer:
         coming = preparer.submit(path.prepare, frames[0])
         for frame in frames[1:]:
@@ -45,7 +45,9 @@ def _side_by_side(path: RobotPath, frames: Sequence[Frame]) -> None:
 
 
 def _seconds(
-    way: Callable[[RobotPath, Sequence[Frame]], None], path: RobotPath, frames: Sequence[Frame]
+    way: Callable[[RobotPath, Sequence[CameraPicture]], None],
+    path: RobotPath,
+    frames: Sequence[CameraPicture],
 ) -> float:
     started = time.perf_counter()
     way(path, frames)

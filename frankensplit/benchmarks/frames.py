@@ -12,7 +12,7 @@ from frankensplit.data.frames import open_frames
 
 
 def read_frames(spec: str, data_root: Path, count: int) -> list[NDArray[np.uint8]]:
-    """Return, of the first so many frames of the data, those of the first one's size: streams have one size.
+    """Return, of the data's first frames, those that have the first one's size: streams have one size.
 
     Raises:
         DataError: the data cannot be read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's predictions are worth while it moves: which one is the newest at hand, and how old it is."""
+"""Judge a robot's predictions while it moves: which one is the newest at each time, and how old it is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-LOOKS = 20  # in a period, at the age of the newest prediction
+LOOKS = 20  # samples of the newest prediction's age in one period
 
 Statistic = TypeVar("Statistic")
 
 
 @dataclass(frozen=True)
-class Arrival:
+class HeldPrediction:
     """A prediction: when its frame was taken, and when it was there [ns]."""
 
     stamp_ns: int
@@ -39,25 +39,25 @@ class Play:
         return self.start_ns + (place + 1) * self.period_ns
 
 
-def newest(arrivals: Sequence[Arrival], when_ns: int) -> int | None:
+def newest(arrivals: Sequence[HeldPrediction], when_ns: int) -> int | None:
     """Return the position of the prediction of the newest frame among those that are there; None where none is."""
     there = [at for at, one in enumerate(arrivals) if one.done_ns <= when_ns]
     return max(there, key=lambda at: arrivals[at].stamp_ns, default=None)
 
 
-def held(play: Play, arrivals: Sequence[Arrival]) -> list[tuple[int, int]]:
-    """Return, of each frame for which any prediction is at hand when the next one is due, its place and which one."""
+def held(play: Play, arrivals: Sequence[HeldPrediction]) -> list[tuple[int, int]]:
+    """Return, the place of each frame and its newest prediction, if there is any when the next frame is due."""
     found = ((place, newest(arrivals, play.next_due_ns(place))) for place in range(play.count))
     return [(place, at) for place, at in found if at is not None]
 
 
-def delivered(play: Play, arrivals: Sequence[Arrival]) -> dict[int, int]:
+def delivered(play: Play, arrivals: Sequence[HeldPrediction]) -> dict[int, int]:
     """Return the prediction of each frame that got one, by the frame's place, however late it came."""
     placed = {play.place(one.stamp_ns): at for at, one in enumerate(arrivals)}
     return {place: at for place, at in sorted(placed.items()) if 0 <= place < play.count}
 
 
-def ages_ms(play: Play, arrivals: Sequence[Arrival]) -> list[float]:
+def ages_ms(play: Play, arrivals: Sequence[HeldPrediction]) -> list[float]:
     """Return how old the newest prediction is, looked at many times in each period; none where there is none."""
     step_ns = play.period_ns / LOOKS
     looks_ns = [play.start_ns + round(look * step_ns) for look in range(1, play.count * LOOKS + 1)]
@@ -67,7 +67,7 @@ def ages_ms(play: Play, arrivals: Sequence[Arrival]) -> list[float]:
 
 def figures(
     play: Play,
-    arrivals: Sequence[Arrival],
+    arrivals: Sequence[HeldPrediction],
     score: Callable[[int, int], Statistic],
     value: Callable[[Sequence[Statistic]], float],
 ) -> dict[str, Any]:

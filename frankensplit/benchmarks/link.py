@@ -18,7 +18,7 @@ from frankensplit.errors import DataError
 
 if TYPE_CHECKING:
     from frankensplit.benchmarks.links import Link
-    from frankensplit.benchmarks.settings import Setting
+    from frankensplit.benchmarks.settings import RatedSetting
 COLUMNS = {
     "encode_ms": "encode",
     "transfer_ms": "link",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Put sizes, times and links together; print tables, write JSON."""
     from frankensplit.benchmarks.links import LINKS, read_profile
-    from frankensplit.benchmarks.settings import Setting, choose, read_results
+    from frankensplit.benchmarks.settings import RatedSetting, choose, read_results
     from frankensplit.evaluation import RAW
     from frankensplit.evaluation.provenance import provenance
 
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     if args.components:
         components = read_components(args.components)
     else:
-        components = measure(args, [*settings.values(), Setting(RAW, None)], extras=False)
+        components = measure(args, [*settings.values(), RatedSetting(RAW, None)], extras=False)
     if components["bundle"] != results["bundle"]:
         raise DataError(
             f"times are of bundle {components['bundle']!r}, {args.results} is of {results['bundle']!r}; "
@@ -112,14 +112,14 @@ def read_components(path: Path) -> dict[str, Any]:
             raise KeyError("encode_ms")
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise DataError(
-            f"{path} is no result of frankensplit bench components ({type(err).__name__}: {err}); "
+            f"{path} is not a result of frankensplit bench components ({type(err).__name__}: {err}); "
             "write one with its --json, or leave --components out"
         ) from err
     return dict(components)
 
 
 def link_rows(
-    components: dict[str, Any], settings: dict[str, Setting], links: list[Link]
+    components: dict[str, Any], settings: dict[str, RatedSetting], links: list[Link]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return a row for each codec and link, and why a codec has none.
 
@@ -138,25 +138,25 @@ def link_rows(
     return rows, missing
 
 
-def _timed(components: dict[str, Any], setting: Setting) -> dict[str, Any] | None:
+def _timed(components: dict[str, Any], setting: RatedSetting) -> dict[str, Any] | None:
     """Return the times of a codec, at the setting's quality where that was timed."""
     rows = [row for row in components["rows"] if row["codec"] == setting.codec]
     return min(rows, key=lambda row: row["quality"] != setting.quality, default=None)
 
 
-def _raw(components: dict[str, Any]) -> dict[str, Setting]:
+def _raw(components: dict[str, Any]) -> dict[str, RatedSetting]:
     """Return the setting of frames that are sent as they are, where they were timed."""
-    from frankensplit.benchmarks.settings import Setting
+    from frankensplit.benchmarks.settings import RatedSetting
     from frankensplit.evaluation import RAW
 
     return {
-        row["codec"]: Setting(RAW, None, row["bytes_per_frame"], 0.0, True)
+        row["codec"]: RatedSetting(RAW, None, row["bytes_per_frame"], 0.0, True)
         for row in components["rows"]
         if row["codec"] == RAW
     }
 
 
-def _of_codec(timed: dict[str, Any], setting: Setting) -> dict[str, Any]:
+def _of_codec(timed: dict[str, Any], setting: RatedSetting) -> dict[str, Any]:
     """Return the columns of a codec that do not depend on the link."""
     return {
         "codec": setting.codec,

@@ -49,7 +49,7 @@ class Link(BaseModel):
         return payload_bytes * 8 / (self.mbit_s * 1e3)
 
 
-class Profile(BaseModel):
+class LinkProfile(BaseModel):
     """A measured link, as a user writes it down.
 
     A trace is a list of rates over equal spans of time. It counts by its harmonic mean: a frame that comes at a random
@@ -65,7 +65,7 @@ class Profile(BaseModel):
     overhead_bytes: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
-    def _has_one_rate(self) -> Profile:
+    def _has_one_rate(self) -> LinkProfile:
         if (self.mbit_s is None) == (self.trace_mbit_s is None):
             raise ValueError("give one of mbit_s and trace_mbit_s")
         return self
@@ -149,7 +149,7 @@ def read_profile(path: Path) -> Link:
         DataError: it cannot be read, or a key is unknown, missing or out of range.
     """
     try:
-        return Profile.model_validate(read_yaml(path)).link()
+        return LinkProfile.model_validate(read_yaml(path)).link()
     except DataError as err:
         raise DataError(f"cannot read link profile {path}: {err}") from err
     except ValidationError as err:

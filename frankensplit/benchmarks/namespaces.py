@@ -29,7 +29,7 @@ from frankensplit.errors import FrankensplitError
 
 ROBOT, SERVER = "robot", "server"
 ADDRESSES = {ROBOT: "10.77.0.1", SERVER: "10.77.0.2"}
-DEVICE = "link0"  # at either end
+DEVICE = "link0"  # the link's device at either end
 MTU_BYTES = 1500
 IP_UDP_BYTES = 20 + 8  # headers of a datagram that fits into one packet; the MTU includes them
 
@@ -37,7 +37,7 @@ QUEUE_BYTES = 512 * 1024  # more than one socket may have in flight, so a sender
 BURST_S = 0.01
 LEAST_BURST_BYTES = 6000
 
-# One lost IP fragment keeps the others of its datagram in memory, for 30 s and in 4 MiB unless told otherwise; then
+# One lost IP fragment keeps the others of its datagram in memory, by default for 30 s and in 4 MiB; then
 # nothing that is fragmented arrives any more. These are the values that the tuning guide of ROS 2 recommends.
 FRAGMENT_TIME_S = 3
 FRAGMENT_MEMORY_BYTES = 128 * 1024 * 1024
@@ -130,7 +130,7 @@ class LossyLink:
         return "nftables, on arrival" if self._has_nft else "netem, on sending"
 
     def set_loss(self, percent: float) -> None:
-        """Lose this share of IP packets from now on, in both directions, each by a throw of dice of its own.
+        """Lose this share of IP packets from now on, in both directions, each packet at random.
 
         nftables drops a packet where it arrives: after the rate limit, since a packet that is lost in the air has
         taken its time, and before fragments are put together.
@@ -150,7 +150,7 @@ class LossyLink:
 
     def open_socket(self, end: str) -> socket.socket:
         """Return a UDP socket at one end, to be used from anywhere in this process."""
-        with ThreadPoolExecutor(1) as pool:  # only that thread moves into the namespace, and it ends
+        with ThreadPoolExecutor(1) as pool:  # only this thread enters the namespace, and then it ends
             return pool.submit(_socket_in, self.namespaces[end]).result()
 
     def goodput_mbit_s(self, seconds: float) -> float:
@@ -171,7 +171,7 @@ class LossyLink:
         peer = ("type", "veth", "peer", "name", DEVICE, "netns", self.namespaces[SERVER])
         self._ip(ROBOT, "link", "add", DEVICE, *peer)
         for end, address in ADDRESSES.items():
-            # Without an IPv6 address there is no IPv6 chatter to count.
+            # An interface that has no IPv6 address sends no IPv6 packets that would be counted.
             self._ip(end, "link", "set", DEVICE, "mtu", str(MTU_BYTES), "addrgenmode", "none")
             self._ip(end, "addr", "add", f"{address}/24", "dev", DEVICE)
             self._ip(end, "link", "set", DEVICE, "up")
@@ -215,7 +215,7 @@ class LossyLink:
 
     def _remove(self) -> None:
         for name in self.namespaces.values():
-            with suppress(LinkError):  # it may not have come into being
+            with suppress(LinkError):  # it may not exist yet
                 _remove(name)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from frankensplit.codec.tables import Tables
 from frankensplit.errors import RuntimeUnavailable
 
-MODULE = "compressai.ans"  # under its own name, since pybind11 refuses to load a module twice
+MODULE = "compressai.ans"  # the package's own name: pybind11 refuses to load a module twice
 
 
 class ReferenceRans:

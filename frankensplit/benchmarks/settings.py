@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which setting stands for a codec: its cheapest that is good enough in an evaluation, else the middle of its sweep."""
+"""Choose one setting per codec: the cheapest that is good enough in an evaluation, or the middle of its sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from frankensplit.evaluation.rivals import Quality, load_rival
 
 
 @dataclass(frozen=True)
-class Setting:
+class RatedSetting:
     """A codec at one quality; the last three as evaluated, None where they were not."""
 
     codec: str
@@ -50,13 +50,13 @@ def read_results(path: Path) -> dict[str, Any]:
             raise ValueError("no rows")
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise DataError(
-            f"{path} is no result of an evaluation ({type(err).__name__}: {err}); "
+            f"{path} is not a result of an evaluation ({type(err).__name__}: {err}); "
             "write one with frankensplit evaluate ... --json"
         ) from err
     return dict(results)
 
 
-def choose(results: dict[str, Any], head: str | None, at_loss: float) -> dict[str, Setting]:
+def choose(results: dict[str, Any], head: str | None, at_loss: float) -> dict[str, RatedSetting]:
     """Choose each codec's setting: the cheapest that loses no more than this, else the one that loses least.
 
     Args:
@@ -77,7 +77,7 @@ def choose(results: dict[str, Any], head: str | None, at_loss: float) -> dict[st
     return {codec: _cheapest(rows, at_loss) for codec, rows in by_codec.items()}
 
 
-def settings_of(rivals: Sequence[str], chosen: Mapping[str, Setting]) -> list[Setting]:
+def settings_of(rivals: Sequence[str], chosen: Mapping[str, RatedSetting]) -> list[RatedSetting]:
     """Return our setting, those of rivals, and raw frames.
 
     Args:
@@ -85,35 +85,37 @@ def settings_of(rivals: Sequence[str], chosen: Mapping[str, Setting]) -> list[Se
         chosen: settings of rivals without a quality; the middle of the sweep where there is none.
 
     Raises:
-        DataError: a rival is unknown, or a quality is no number.
+        DataError: a rival is unknown, or a quality is not a number.
     """
     from frankensplit.evaluation.evaluate import parse_rival
 
     settings = [chosen.get(OURS) or representative(OURS)]
     for names, asked in map(parse_rival, rivals):
         for name in names:
-            given = [Setting(name, quality) for quality in asked or ()]
+            given = [RatedSetting(name, quality) for quality in asked or ()]
             settings += given or [chosen.get(name) or representative(name)]
     return [*settings, representative(RAW)]
 
 
-def representative(codec: str) -> Setting:
+def representative(codec: str) -> RatedSetting:
     """Return the middle of a codec's sweep.
 
     Raises:
         DataError: no such rival.
     """
     if codec in (OURS, RAW):
-        return Setting(codec, 0 if codec == OURS else None)
+        return RatedSetting(codec, 0 if codec == OURS else None)
     qualities = load_rival(codec).qualities
-    return Setting(codec, qualities[len(qualities) // 2])
+    return RatedSetting(codec, qualities[len(qualities) // 2])
 
 
-def _cheapest(rows: list[dict[str, Any]], at_loss: float) -> Setting:
+def _cheapest(rows: list[dict[str, Any]], at_loss: float) -> RatedSetting:
     enough = [row for row in rows if row["loss_points"] <= at_loss]
     row = (
         min(enough, key=lambda row: row["bytes_per_frame"])
         if enough
         else min(rows, key=lambda row: (row["loss_points"], row["bytes_per_frame"]))
     )
-    return Setting(row["codec"], row["quality"], row["bytes_per_frame"], row["loss_points"], bool(enough))
+    return RatedSetting(
+        row["codec"], row["quality"], row["bytes_per_frame"], row["loss_points"], bool(enough)
+    )

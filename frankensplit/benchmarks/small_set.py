@@ -39,13 +39,13 @@ from frankensplit.progress import track
 from frankensplit.results import Result
 
 DATA, FRAMES = "street:val", 16
-HEAD = "segmentation"  # whose loss is held equal
+HEAD = "segmentation"  # codecs are compared at equal loss of this head
 RIVALS = {"jpeg": (20, 40, 60, 80, 90), "webp": (14, 35, 60, 80, 90)}
 OPTIONS = Options(threads=1)
 WEBP_QUALITY = 80
-ENTROPY_CALLS = 10  # a third of a millisecond each: the best of some, or caches and neighbours decide
+ENTROPY_CALLS = 10  # the best counts: caches and other processes disturb calls of a third of a millisecond
 INT8 = "int8"
-CAMERA = (480, 640)  # height and width of a frame that has to be scaled
+CAMERA = (480, 640)  # height and width; a frame of this size must be scaled
 RATIOS = {
     "time_frame_to_packet_over_webp_80": ("frame to packet", "webp"),
     "time_frame_to_packet_int8_over_webp_80": ("frame to packet in int8", "webp"),

@@ -128,13 +128,13 @@ def main(args: argparse.Namespace) -> int:
     from frankensplit.bundle import Bundle
     from frankensplit.evaluation.provenance import provenance
     from frankensplit.training.adapt import check_out
-    from frankensplit.training.data.site import Site, Spec
+    from frankensplit.training.data.site import Site, SiteSpec
 
     _require_fitting(args)
     bundle = Bundle.open(args.bundle)
     out = args.out or Path(f"{bundle.name}-adapted")
     check_out(bundle, out)
-    site = Site(Spec(args.data, args.topic, args.every, args.frames), args.data_root)
+    site = Site(SiteSpec(args.data, args.topic, args.every, args.frames), args.data_root)
     adapted = _own_codec(args, bundle, site, out.name) if args.encoder else _adapted(args, bundle, site)
     worse = adapted.worse
     written = not worse or args.keep_anyway
@@ -152,27 +152,27 @@ def main(args: argparse.Namespace) -> int:
 def _require_fitting(args: argparse.Namespace) -> None:
     """Refuse options that do not belong together."""
     if args.encoder and args.adapter:
-        raise FrankensplitError("--adapter leaves the encoder as it is: give it or --encoder")
+        raise FrankensplitError("--adapter and --encoder exclude each other: give one")
     for option in ("rate", "other"):
         if getattr(args, option) is not None and not args.encoder:
-            raise FrankensplitError(f"--{option} is about a new codec: give --encoder too")
+            raise FrankensplitError(f"--{option} has an effect with --encoder only: give both")
 
 
 def _adapted(args: argparse.Namespace, bundle: Bundle, site: Site) -> Adapted:
-    from frankensplit.training.adapt import Settings, adapt
+    from frankensplit.training.adapt import AdapterSettings, adapt
     from frankensplit.training.where import Where
 
-    settings = Settings(args.adapter, args.steps or STEPS, args.batch, args.lr, args.seed)
+    settings = AdapterSettings(args.adapter, args.steps or STEPS, args.batch, args.lr, args.seed)
     return adapt(bundle, site, settings, Where(args.runs, args.data_root, args.device))
 
 
 def _own_codec(args: argparse.Namespace, bundle: Bundle, site: Site, name: str) -> OwnCodec:
     from frankensplit.data.frames import open_frames
-    from frankensplit.training.own_codec import Settings, own_codec
+    from frankensplit.training.own_codec import CodecSettings, own_codec
     from frankensplit.training.where import Where
 
     other = open_frames(args.other or OTHER, args.data_root, limit=OTHER_FRAMES)
-    settings = Settings(
+    settings = CodecSettings(
         args.rate or RATE, args.steps or ENCODER_STEPS, args.batch, args.lr or ENCODER_LR, args.seed
     )
     return own_codec(bundle, name, site, other, settings, Where(args.runs, args.data_root, args.device))

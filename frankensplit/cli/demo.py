@@ -59,12 +59,12 @@ def main(args: argparse.Namespace) -> int:
     """Run the demo and say what came out; 1 when nothing was predicted or not by the server."""
     _require_packages()
     from frankensplit.data.sources import is_camera
-    from fs_demo.session import Options, run_demo
+    from fs_demo.session import DemoOptions, run_demo
 
     drawn = args.source.partition(":")[0] == "street"
     endless = drawn or is_camera(args.source)
     seconds = args.seconds or (DEFAULT_SECONDS if endless and not args.frames else 0.0)
-    options = Options(
+    options = DemoOptions(
         source=args.source,
         bundle=args.bundle or ("street" if drawn else "everyday"),
         out=args.out,

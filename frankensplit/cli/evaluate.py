@@ -144,7 +144,7 @@ def _print(result: dict[str, Any]) -> None:
         console.print(_table(head))
         for rival, payload_bytes in head["bytes_at_our_loss"].items():
             needs = f"{payload_bytes:.0f} bytes" if payload_bytes else "more than its sweep reaches"
-            console.print(f"for our loss, {rival} needs {needs}")
+            console.print(f"{rival} needs {needs} to lose as little as ours")
     for name, cause in result["not_measured"].items():
         console.print(f"not measured: {name}: {cause}")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from frankensplit.bundle import Codec
     from frankensplit.edge.tensorrt.ahead import Built, Told
     from frankensplit.edge.tensorrt.profile import Profile
-    from frankensplit.progress import Meter
+    from frankensplit.progress import ProgressMeter
 
 DONE, NOT_KEPT = 0, 1
 PERCENT = 100
@@ -76,14 +76,14 @@ def _profiles(codec: Codec, sizes: list[tuple[int, int]] | None, fixed: bool) ->
     return [Profile(height, width, fixed) for height, width in dict.fromkeys(rounded)]
 
 
-def _meter(engines: int) -> Meter:
-    from frankensplit.progress import Meter
+def _meter(engines: int) -> ProgressMeter:
+    from frankensplit.progress import ProgressMeter
 
-    return Meter("engines", engines * PERCENT)
+    return ProgressMeter("engines", engines * PERCENT)
 
 
-def _teller(meter: Meter) -> Told:
-    """Turn what one engine after another is told into one count of percents."""
+def _teller(meter: ProgressMeter) -> Told:
+    """Turn the progress of one engine after another into one count of percents."""
     seen: list[str] = []
 
     def told(engine: str, doing: str, fraction: float) -> None:

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MANIFEST = "manifest.json"
-LISTS = (MANIFEST, "codec.json", "precisions.json")  # at the top of a folder they list the others
+LISTS = (
+    MANIFEST,
+    "codec.json",
+    "precisions.json",
+)  # these lie at the top of a folder and list its other files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

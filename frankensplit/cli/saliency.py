@@ -126,7 +126,7 @@ def _show(args: argparse.Namespace, cache: SaliencyCache, frames: Frames) -> dic
 
     import cv2
 
-    from frankensplit.training.saliency.sheet import Look, draw_sheet
+    from frankensplit.training.saliency.sheet import MapsOfFrame, draw_sheet
     from frankensplit.writing import check_file, write_file
 
     name = re.sub(r"[^\w.-]+", "-", f"saliency-{cache.model.name}-{Path(args.data).name}")
@@ -137,7 +137,7 @@ def _show(args: argparse.Namespace, cache: SaliencyCache, frames: Frames) -> dic
     for index in sorted({(2 * i + 1) * count // (2 * args.frames) for i in range(args.frames)}):
         for frame in frames.select(index, index + 1):
             extent = cache.model.map_extent(*frame.rgb.shape[:2])
-            looks.append(Look(frame.key, frame.rgb, cache.head_maps(frame.rgb, frame.label), extent))
+            looks.append(MapsOfFrame(frame.key, frame.rgb, cache.head_maps(frame.rgb, frame.label), extent))
     title = f"Where {cache.model.name} looks: {args.data}"
     sheet = draw_sheet(title, list(cache.model.heads), looks)
     write_file(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())

@@ -184,7 +184,7 @@ def decode(payload: bytes, symbols: Ints, cdf: Ints, sizes: Ints, offsets: Ints)
 
 
 class _Scene:
-    """Magnitudes of the channel at hand and activity of those before it, each with a border of zeros."""
+    """Magnitudes of the present channel and activity of the earlier ones, each with a border of zeros."""
 
     def __init__(
         self, height: int, width: int, map_: Bytes, near_limits: Ints, activity_limits: Ints
@@ -194,7 +194,7 @@ class _Scene:
         self.map, self.near_limits, self.activity_limits = map_, near_limits, activity_limits
 
     def table(self, channel: int, y: int, x: int) -> int:
-        """Choose the table of the symbol at (y, x), counted from 1; only what comes before it is looked at."""
+        """Choose the table of the symbol at (y, x), counted from 1, by the symbols before it only."""
         m, e = self.magnitudes, self.activity
         near = 2 * m[y, x - 1] + 2 * m[y - 1, x] + m[y - 1, x - 1] + m[y - 1, x + 1]
         activity = 2 * e[y, x] + e[y, x - 1] + e[y, x + 1] + e[y - 1, x] + e[y + 1, x]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared tables, and which of them codes a symbol, told from the symbols that were decoded before it.
+"""Shared tables, and the choice of one for each symbol by the symbols that were decoded before it.
 
-Nothing but integers of the same latent is looked at, so each packet still decodes alone and everywhere alike. How a
-context is computed is told in ``_rans_twin.py`` and, byte for byte, in ``docs/formats.md``.
+The choice depends only on integers of the same latent, so each packet still decodes alone, and alike on every machine.
+``_rans_twin.py`` and, byte for byte, ``docs/formats.md`` describe how a context is computed.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Contexts:
         _check_map(self.map, len(self.near_limits), self.activity_limits.shape)
         if self.tables.channels > MAX_SHARED or int(self.map.max()) >= self.tables.channels:
             raise TablesError(
-                f"map names table {int(self.map.max())} of {self.tables.channels}, expected none beyond, and at most "
-                f"{MAX_SHARED} in all; export the codec again"
+                f"map names table {int(self.map.max())} of {self.tables.channels}, expected one that exists, "
+                f"and at most {MAX_SHARED} in all; export the codec again"
             )
 
     @property

@@ -100,24 +100,28 @@ class Packet:
 
 
 def _check_frame(view: memoryview) -> None:
-    """Refuse what is no packet of format 1."""
+    """Refuse data that are not a packet of format 1."""
     if len(view) < HEADER_BYTES:
         raise PacketError(
-            f"packet has {len(view)} bytes, expected {HEADER_BYTES} or more; it is truncated, drop it"
+            f"packet has {len(view)} bytes, expected {HEADER_BYTES} or more; it was cut off: send it again"
         )
     magic = bytes(view[: len(MAGIC)])
     if magic != MAGIC:
-        raise PacketError(f"packet begins with {magic!r}, expected {MAGIC!r}; it is foreign, drop it")
+        raise PacketError(
+            f"packet begins with {magic!r}, expected {MAGIC!r}; it is not a packet: check what sent it"
+        )
 
 
 def _check_whole(view: memoryview, length: int) -> None:
-    """Refuse what was cut, extended or changed on the way."""
+    """Refuse data that were cut, extended or changed on the way."""
     payload = view[HEADER_BYTES:]
     if length != len(payload):
-        raise PacketError(f"payload has {len(payload)} bytes, {length} were declared; it is damaged, drop it")
+        raise PacketError(
+            f"payload has {len(payload)} bytes, its header declares {length}; it is damaged: send it again"
+        )
     (declared,) = CHECKSUM.unpack_from(view, CHECKED.size)
     computed = zlib.crc32(payload, zlib.crc32(view[: CHECKED.size]))
     if declared != computed:
         raise PacketError(
-            f"checksum is {computed:#010x}, {declared:#010x} was declared; packet is damaged, drop it"
+            f"checksum is {computed:#010x}, the header declares {declared:#010x}; the packet is damaged: send it again"
         )

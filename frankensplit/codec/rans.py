@@ -82,9 +82,8 @@ def encode_smaller(
     try:
         payload = encode_in_context(symbols, contexts)
     except SymbolError:
-        return encode(
-            symbols, tables
-        ), False  # which tells what is wrong, if it is more than the contexts' range
+        # The symbols may only lie outside the contexts' range; if they are wrong, encode says how.
+        return encode(symbols, tables), False
     if len(payload) < least_bytes(symbols, tables):
         return payload, True
     without = encode(symbols, tables)
@@ -122,7 +121,7 @@ def decode(
     try:
         _coder.decode(bytes(memoryview(payload)), symbols, tables.cdf, tables.sizes, tables.offsets)
     except ValueError as error:
-        raise PacketError(f"{error}; it is damaged or was made with other tables, drop it") from None
+        raise PacketError(f"{error}; it is damaged or was made with other tables: send it again") from None
     return symbols
 
 
@@ -138,7 +137,7 @@ def decode_in_context(
     try:
         _coder.decode_in_context(bytes(memoryview(payload)), symbols, shape, *_arguments(contexts))
     except ValueError as error:
-        raise PacketError(f"{error}; it is damaged or was made with other contexts, drop it") from None
+        raise PacketError(f"{error}; it is damaged or was made with other contexts: send it again") from None
     return symbols
 
 

@@ -192,7 +192,7 @@ def _normalised(channel: int, counts: ArrayLike) -> NDArray[np.float64]:
 def _to_int32(values: Sequence[int]) -> Ints:
     wide = np.asarray(values, np.int64)
     if (wide < INT32.min).any() or (wide > INT32.max).any():
-        raise TablesError(f"offsets {wide.min()} to {wide.max()} leave int32")
+        raise TablesError(f"offsets are {wide.min()} to {wide.max()}, expected values of int32")
     return wide.astype(np.int32)
 
 
@@ -241,7 +241,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
-            member.create_system = 3  # else the bytes would name the system that wrote them
+            member.create_system = 3  # the default would put the writer's operating system into the bytes
             content = io.BytesIO()
             np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
             archive.writestr(member, content.getvalue())

@@ -102,7 +102,7 @@ class Crop:
         return np.clip(source * cells / self.frame[axis] - 0.5, 0, count - 1), source < self.frame[axis]
 
     def _inside(self, array: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, int]:
-        """Return what of the window lies in the frame, and how many rows and columns it lacks."""
+        """Return the part of the window that lies in the frame, and how many rows and columns are missing."""
         inside = array[self.top : self.top + self.window[0], self.left : self.left + self.window[1]]
         return inside, self.window[0] - inside.shape[0], self.window[1] - inside.shape[1]
 

@@ -21,19 +21,19 @@ from frankensplit.errors import DataError, one_line, shown
 
 BAG_FILES = (".db3", ".mcap")
 BAG_INDEX = "metadata.yaml"
-# A chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4.
+# Limit for a chunk or message: an 8K image of 16-bit RGBA has 253 MiB, recorders make chunks of 4 MiB.
 MAX_RECORD_BYTES = 256 * MIB
-# Chunks whose times overlap are in memory together: of a bag in order, one or two.
+# Chunks whose times overlap are in memory together; in a bag that is in order, these are one or two.
 MAX_OPEN_BYTES = 1024 * MIB
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MCAP_MAGIC = b"\x89MCAP0\r\n"
-MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer that says: no summary
+MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer without a summary
 RECORD_HEAD = struct.Struct("<BQ")  # kind, bytes that follow
 CHUNK = 6
 CHUNK_HEAD = struct.Struct(
     "<BQQQQII"
 )  # the record's head, times, bytes, checksum, bytes of the compression's name
-TABLES = ("messages", "topics", "message_definitions", "schema")  # that are read of a db3
+TABLES = ("messages", "topics", "message_definitions", "schema")  # the tables that we read from a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
 
@@ -95,7 +95,7 @@ def read_messages(reader: Any, path: Path, connections: Sequence[Any]) -> Iterat
             yield connection, recorded_ns, zstd.decompress(data) if data[:4] == ZSTD_MAGIC else data
     except DataError as err:
         raise DataError(f"rosbag {path}: {err}") from err
-    except Exception as err:  # rosbags and what it is made of share no base class
+    except Exception as err:  # the errors of rosbags and its dependencies share no base class
         raise DataError(f"rosbag {path} is damaged: {_words(err)}; {_advice(path, str(err))}") from err
 
 
@@ -178,13 +178,15 @@ class _Apsw:
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module("apsw"), name)
 
-    def Connection(self, name: str, **options: Any) -> Any:  # noqa: N802  # as apsw calls it
+    def Connection(self, name: str, **options: Any) -> Any:  # noqa: N802  # apsw's name
         """Open ``file:PATH?immutable=1``; immutable leaves a ``-wal`` out, and a path may have a ``?`` itself."""
         path = Path(name.removeprefix("file:").removesuffix("?immutable=1"))
         unread, shared = journals(path)
         mode = "immutable=1"
         if unread.exists() and unread.stat().st_size:
-            mode = "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"  # which has to make one
+            mode = (
+                "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"
+            )  # "ro" lets SQLite create the missing one
         return import_module("apsw").Connection(f"{path.absolute().as_uri()}?{mode}", **options)
 
 

@@ -20,12 +20,12 @@ Read = TypeVar("Read")
 Found = dict[str, list[tuple[list[float], int]]]  # corners and class of each box, by the picture's id
 
 PATTERNS = ("annotations*.json", "instances_*.json", "_annotations.coco.json")
-FOLDERS = ("annotations", "images")  # where COCO itself keeps them, and where others keep the pictures
+FOLDERS = ("annotations", "images")  # COCO's own folder of annotations; others put them beside the pictures
 NEEDED = ("categories", "images", "annotations")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ListedPicture:
     """A picture of the list: its file's path below the set, its boxes, and height and width where they are declared.
 
     Class ids are places in the order of the categories' ids, which have gaps.
@@ -42,7 +42,7 @@ class Annotations:
 
     path: Path
     classes: list[str]
-    pictures: list[Picture]
+    pictures: list[ListedPicture]
     notes: list[str]
 
     def picture_path(self, file_name: str) -> Path:
@@ -158,15 +158,15 @@ def _image(one: Any, before: set[str]) -> tuple[str, tuple[str, tuple[int, int] 
         raise ValueError("another picture has the same id")
     sides = one.get("height"), one.get("width")
     size = None if None in sides else (int(sides[0]), int(sides[1]))
-    name = str(one["file_name"]).replace("\\", "/")  # as Windows divides folders
+    name = str(one["file_name"]).replace("\\", "/")  # Windows separates folders by backslashes
     before.add(known)
     return known, (name, size if size and min(size) > 0 else None)
 
 
-def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> Picture:
+def _picture(one: tuple[str, tuple[int, int] | None], boxes: list[tuple[list[float], int]]) -> ListedPicture:
     name, size = one
     corners, class_ids = [corners for corners, _ in boxes], [class_id for _, class_id in boxes]
-    return Picture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
+    return ListedPicture(name, Boxes.of(corners, class_ids, size or (MAX_SIDE, MAX_SIDE)), size)
 
 
 def _id(value: Any) -> str:

@@ -9,7 +9,7 @@ from shlex import quote
 from frankensplit.data.limits import require_file
 from frankensplit.errors import DataError, shown
 
-# What a file begins with, what it is, and the command; {out} is the name of what it makes.
+# A file's first bytes, its format, and the command that converts it; {out} is the name of the result.
 _KINDS = (
     (
         b"#ROSBAG V",
@@ -27,7 +27,7 @@ _KINDS = (
     (b"Rar!\x1a\x07", "a rar archive", "`unrar x {file} {out}/`"),
 )
 _PACKED = (".zst", ".zstd", ".lz4", ".gz", ".bz2", ".xz", ".zip", ".7z", ".rar", ".bag")  # endings that go
-_TARS = (".tgz", ".tbz", ".tbz2", ".txz", ".tzst")  # that become .tar
+_TARS = (".tgz", ".tbz", ".tbz2", ".txz", ".tzst")  # these unpack to a .tar
 _MOST = max(len(magic) for magic, _, _ in _KINDS)
 
 

@@ -59,7 +59,7 @@ class TruthRule:
 
     kind: TruthKind | None
     masks: NDArray[np.int16] | None = None
-    indices: Sequence[int | None] | None = None  # of boxes' and frames' classes; None: as they are
+    indices: Sequence[int | None] | None = None  # new class indices of boxes and frames; None: unchanged
 
     def apply(self, frame: SourceFrame) -> LabelledFrame:
         """Return the frame with the bundle's truth; raises DataError where it has none or an unknown one."""
@@ -226,7 +226,7 @@ def open_frames(
         DataError: there is no such data, it has no end, or its ``labels.json`` is malformed.
     """
     if limit is not None and limit < 1:
-        raise DataError(f"a limit of {limit} frames leaves none: give at least 1")
+        raise DataError(f"the limit is {limit} frames, expected at least 1")
     source = _open(spec, data_root, topic, limit)
     labels = source.labels()
     kind = source.truth if truth else None

@@ -14,8 +14,8 @@ from frankensplit.data.limits import MAX_LABELS_BYTES, read_json
 from frankensplit.errors import DataError, one_line, shown
 
 LABELS_FILE = "labels.json"
-UNLABELLED = 255  # by common usage
-UNKNOWN = -1  # in a table: no such value is expected
+UNLABELLED = 255  # the usual value in public data sets
+UNKNOWN = -1  # an entry of a table for a value that should not occur
 
 
 def read_labels(path: Path) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def match_names(
 ) -> tuple[list[int | None], list[str]]:
     """Return the index in ``classes`` of each name (case, spaces, ``_`` and ``-`` do not count), and notes.
 
-    The name at ``void``, if there is one, is no class.
+    The name at ``void``, if there is one, is not a class.
     """
     own = {_normal(name): index for index, name in reversed(list(enumerate(classes)))}
     fits = [None if at == void else own.get(_normal(name)) for at, name in enumerate(names)]
@@ -112,7 +112,7 @@ def _normal(name: str) -> str:
 
 
 def list_names(names: Iterable[str], most: int = 12) -> str:
-    """Return names in a line: the first so many, and how many more there are."""
+    """Return the first names in a line, and how many more there are."""
     names = list(names)
     return ", ".join(map(one_line, names[:most])) + (
         f" and {len(names) - most} more" if len(names) > most else ""

@@ -18,13 +18,13 @@ MIB = 1 << 20
 MAX_PICTURE_BYTES = 512 * MIB  # the largest that is decoded, uncompressed, with 16 bits and four channels
 MAX_LABELS_BYTES = 4 * MIB  # the 22,000 class names of ImageNet take 1 MiB
 MAX_ANNOTATION_BYTES = 2048 * MIB  # COCO's own train2017 has 448 MiB, LVIS's 1100 MiB
-MAX_RESULT_BYTES = 64 * MIB  # what evaluations write: one with 10,000 frames has 5 MiB
+MAX_RESULT_BYTES = 64 * MIB  # an evaluation of 10,000 frames has 5 MiB
 MAX_YAML_BYTES = 4 * MIB  # the index of a bag in 4000 files takes 1 MiB
-MAX_YAML_VALUES = 200_000  # with aliases written out; that index has 60,000
+MAX_YAML_VALUES = 200_000  # counted with aliases written out; that index has 60,000
 MAX_YAML_DEPTH = 64  # recipes have 4, indices of bags 6
 # The parser in Python takes 12 s for 5,000 brackets; the one in C is in every wheel of PyYAML.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_CAUSE = 500  # characters of what a library says is wrong
+MAX_CAUSE = 500  # characters of a library's error text
 MAX_NAME = 1024  # characters of a path below a set
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
@@ -55,9 +55,7 @@ def read_file(path: Path, limit: int) -> bytes:
 def read_json(path: Path, limit: int) -> Any:
     """Return the value that a JSON file holds; errors as :func:`read_file`, or it is not JSON or nested too deep."""
     try:
-        return json.loads(
-            read_file(path, limit)
-        )  # tells UTF-8, 16 and 32 apart, and drops a mark before them
+        return json.loads(read_file(path, limit))  # recognises UTF-8, 16 and 32, and drops a byte order mark
     except RecursionError as err:
         raise DataError(f"cannot read {shown(str(path))}: it is nested too deep") from err
     except ValueError as err:

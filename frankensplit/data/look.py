@@ -77,7 +77,7 @@ def _noisy(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _through_jpeg(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Compress and decode; torchvision's own is a compiled operator that is not there beside every torch."""
+    """Compress and decode; torchvision's own is a compiled operator, which does not load with every torch."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY, endpoint=True))]
     _, data = cv2.imencode(".jpg", rgb[:, :, ::-1], quality)
     decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)

@@ -11,8 +11,8 @@ _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]{0,200}\n){1,40}(\d{1,9})(?:\s|#[^\n]{0,2
 _TIFF_WIDTH, _TIFF_HEIGHT, _ORIENTATION = 256, 257, 274
 _TIFF_ENTRIES = 4096  # a page has a few dozen
 _EXIF = b"Exif\0\0"
-_EXIF_BYTES = 1 << 16  # of a segment of JPEG; the orientation is in the first page, which comes first
-_JPEG_NOTES = 1 << 20  # where EXIF begins at the latest: before the pixels, and before most other notes
+_EXIF_BYTES = 1 << 16  # size of a JPEG segment; the first page comes first and has the orientation
+_JPEG_NOTES = 1 << 20  # EXIF begins before this offset: it precedes the pixels and most other metadata
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -65,7 +65,9 @@ def _exif_at(data: bytes) -> int:
         return data.find(b"eXIf") + 4
     if data[8:12] == b"WEBP":
         at = data.find(b"EXIF") + 8
-        return at + len(_EXIF) if data[at : at + len(_EXIF)] == _EXIF else at  # which some write there, too
+        return (
+            at + len(_EXIF) if data[at : at + len(_EXIF)] == _EXIF else at
+        )  # some writers repeat the mark here
     return 0
 
 

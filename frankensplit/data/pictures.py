@@ -19,9 +19,9 @@ PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "
 MASK_SUFFIX = "mask.png"
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_DEPTH, _PNG_KIND = 24, 25  # in IHDR, which comes first
+_PNG_DEPTH, _PNG_KIND = 24, 25  # offsets in IHDR, the first chunk
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4
-# What people's files are that end as pictures which are read: where the mark is, the mark, what it says.
+# Other formats that people store under a supported suffix: offset of the mark, the mark, the format's name.
 _OTHERS = (
     (0, b"GIF8", "a GIF"),
     (4, b"ftyp", "HEIC, AVIF or a film"),

@@ -17,7 +17,7 @@ STREET_FRAME_STEP = 40  # frames of one street are this far apart, so that they 
 
 
 @dataclass(frozen=True)
-class Scene:
+class ExampleFrame:
     """One frame, uint8 RGB ``(H, W, 3)``, and its class mask, uint8 ``(H, W)``."""
 
     key: str
@@ -25,7 +25,7 @@ class Scene:
     mask: NDArray[np.uint8]
 
 
-def street_scene(split: str, number: int) -> Scene:
+def street_scene(split: str, number: int) -> ExampleFrame:
     """Return one frame of the synthetic street's split, which has no end.
 
     Raises:
@@ -33,7 +33,7 @@ def street_scene(split: str, number: int) -> Scene:
     """
     seed, index = divmod(number, STREET_FRAMES_PER_SEED)
     frame = Street(STREET_FIRST_SEED[require_split(split)] + seed).frame(index * STREET_FRAME_STEP)
-    return Scene(f"street_{split}_{number:05d}", frame.rgb, frame.mask)
+    return ExampleFrame(f"street_{split}_{number:05d}", frame.rgb, frame.mask)
 
 
 def require_split(split: str) -> str:

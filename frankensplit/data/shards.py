@@ -23,11 +23,11 @@ from frankensplit.places import user_path
 
 CLASS_SUFFIX = "cls"
 MAX_CLASS_DIGITS = 18  # fits into 64 bits
-MAX_MEMBERS = 1 << 20  # of one shard, 1 kB of memory each; tools for such shards put some 10,000 into one
+MAX_MEMBERS = 1 << 20  # most members of one shard, 1 kB of memory each; usual tools write about 10,000
 _READ = {*PICTURE_SUFFIXES, MASK_SUFFIX, CLASS_SUFFIX}
-# No dot files, as the ._ copies of macOS; a dot before a digit, as in a stamp of ROS or frame.0001, belongs to the key.
+# Dot files, such as macOS's ._ copies, do not match. A dot before a digit (ROS stamp, frame.0001) belongs to the key.
 _MEMBER = re.compile(r"(?:\./)*((?:.*/)?[^./](?:[^./]|\.(?=[0-9]))*)\.([^/]+)")
-_NUMBER = re.compile(r"-\d+(?:-of-\d+)?$")  # of a shard, behind the name of its split
+_NUMBER = re.compile(r"-\d+(?:-of-\d+)?$")  # a shard's number, after the name of its split
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Sample:
         """Return the class index of a classification sample, or None.
 
         Raises:
-            DataError: it is no whole number from 0.
+            DataError: it is not a whole number from 0.
         """
         text = self.members.get(CLASS_SUFFIX)
         if text is None:
@@ -186,7 +186,7 @@ def read_shard(path: Path) -> Iterator[Sample]:
     """Yield the samples of one tar file.
 
     Raises:
-        DataError: the file is no tar, or ends early.
+        DataError: the file is not a tar, or ends early.
     """
     for entry in index_shard(path).entries:
         yield entry.read()
@@ -198,8 +198,8 @@ def index_shard(path: Path) -> ShardIndex:
     Samples that have neither picture nor mask nor class, such as a README, are left out.
 
     Raises:
-        DataError: the file is no plain tar, ends early, has more than a million members, a sparse one (of which a few
-            bytes stand for any number), or one whose name leads out of it or has control characters.
+        DataError: the file is not a plain tar, ends early, or has more than a million members, a sparse member (a few
+            bytes stand for any number), or a member whose name leads out of it or has control characters.
     """
     require_file(path)
     places: dict[str, dict[str, tuple[int, int]]] = {}
@@ -211,7 +211,7 @@ def index_shard(path: Path) -> ShardIndex:
                 raise DataError(f"shard {path} has more than {MAX_MEMBERS} members: split it")
             _require_end(tar)
             offsets = {member.name: (member.offset_data, member.size) for member in members if member.isreg()}
-    # A number that is none, or is out of range, fails in Python's own words.
+    # tarfile lets Python's own errors through if a number is malformed or out of range.
     except (OSError, tarfile.TarError, ValueError, OverflowError, MemoryError) as err:
         raise DataError(
             f"cannot read shard {path}: {shown(str(err))}; copy it again, plain and not compressed"

@@ -73,5 +73,5 @@ class Truth:
         return self.label
 
     def lacks(self, *kinds: TruthKind) -> DataError:
-        """Return the error of a frame whose truth is of none of these kinds."""
+        """Return the error of a frame that lacks truth of these kinds."""
         return DataError(f"the frame's truth is {self.kind or 'unknown'}, expected {' or '.join(kinds)}")

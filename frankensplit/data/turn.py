@@ -65,7 +65,7 @@ def by_display_matrix(data: Any) -> Turn:
     """Return the quarter turn nearest to a display matrix of FFmpeg's: nine int32; None or another size: none."""
     if data is None or len(raw := bytes(data)) != _MATRIX.size:
         return UPRIGHT
-    a, b, _, c, d, *_ = _MATRIX.unpack(raw)  # x is shown at a x + c y, y at b x + d y
+    a, b, _, c, d, *_ = _MATRIX.unpack(raw)  # the point (x, y) is shown at (a x + c y, b x + d y)
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Turn(True, rows=b < 0, columns=c < 0)
     return Turn(False, rows=d < 0, columns=a < 0)

@@ -57,6 +57,6 @@ def examine(machine: Machine) -> Iterator[tuple[str, Finding]]:
 def _findings(module: CheckModule, machine: Machine) -> Iterator[Finding]:
     try:
         yield from module.check(machine)
-    except Exception as err:  # a check that meets what nobody thought of must not hide the others
+    except Exception as err:  # an unexpected error in one check must not hide the others
         text = f"this check cannot cope with this machine: {type(err).__name__}: {err}"
         yield fault("check", text, "please report it with this line")

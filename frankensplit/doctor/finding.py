@@ -14,7 +14,7 @@ class Finding:
     """One line of the report.
 
     Args:
-        name: what was looked at.
+        name: the subject of the check.
         level: ``ok``; ``note``, worth knowing or better otherwise; ``fault``, something that is there does not work.
         text: what was found.
         remedy: what to do about it.

@@ -70,7 +70,7 @@ class Machine:
         bundle: folder or name of the bundle or codec that the robot is to use; None: the one that is installed.
         runtime: that the robot is to use.
         parts: that this machine is to be (``edge``, ``server``, ``train``); empty: nobody said, and what it lacks for
-            one of them is no fault.
+            one of them is not a fault.
         engines: folder of built engines; None: the user's cache.
         root: stands for ``/``.
         environ: variables.

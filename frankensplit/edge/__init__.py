@@ -5,6 +5,6 @@ from __future__ import annotations
 
 import os
 
-# ONNX Runtime keeps a number of the device in the user's cache and reports to its maker, unless this is set before it
-# is imported; where the cache cannot be written, it complains at each start.
+# This must be set before the import: otherwise ONNX Runtime stores a device id in the user's cache and sends reports to
+# its maker, and it warns at each start if the cache cannot be written.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

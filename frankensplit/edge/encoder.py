@@ -74,7 +74,7 @@ class FrameEncoder:
         """Encode uint8 RGB ``(H, W, 3)`` of any size and strides; size and level may change from frame to frame.
 
         Raises:
-            ImageError: the array is no RGB image, or its size cannot be coded.
+            ImageError: the array is not an RGB image, or its size cannot be coded.
             SymbolError: the network's output cannot be coded, or the codec has no such level.
         """
         return self.finish(self.prepare(rgb), level)

@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 from frankensplit.errors import ImageError, shown
 
-# Segments before the first scan: a file with 64 MiB of metadata has so many. Each costs a step in Python.
+# Most segments before the first scan: enough for 64 MiB of metadata. Each costs a step in Python.
 MAX_SEGMENTS = 1024
-# The decoder goes through the whole picture for each, and an empty one takes 33 bytes. Encoders make about 10.
+# The decoder passes over the whole picture for each scan, and an empty scan takes 33 bytes. Encoders make about 10.
 MAX_SCANS = 100
-# libpng inflates each of them to up to 8 MB, which takes 40 ms; a picture with a profile and some notes has 3.
+# libpng inflates each compressed chunk to up to 8 MB, which takes 40 ms; a picture with a profile and some notes has 3.
 MAX_COMPRESSED_NOTES = 16
-# Encoders write the pixels in chunks of 8 KiB or of a row: the largest picture has half of this. 65 ms at most.
+# Encoders write the pixels in chunks of 8 KiB or one row: the largest picture has half of this. So many take 65 ms.
 MAX_CHUNKS = 1 << 16
 _CHUNK = struct.Struct(">I4s")  # length of what follows, kind
 _COMPRESSED_NOTES = (b"zTXt", b"iTXt", b"iCCP")
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette becomes colours
-_FILL = re.compile(rb"\xff*")  # any number may stand before a marker: too many for a loop in Python
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # channels of each colour type; a palette is decoded to RGB
+_FILL = re.compile(rb"\xff*")  # a marker may follow any number of these: too many for a loop in Python
 
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {
     0xC4,
@@ -108,13 +108,13 @@ def _jpeg(data: bytes) -> Declared | None:
 def _jpeg_frame(data: bytes, frame: int, scan: int) -> Declared | None:
     """Read the frame's header, given where it and the first scan begin."""
     kind, components = data[frame + 1], data[frame + 9]
-    # A sequential file whose first scan has all colours, as cameras send, is done after it: it is not searched.
+    # A sequential file whose first scan has all colours, as cameras send, has no other scan: we need not search.
     single = kind in _JPEG_SEQUENTIAL and data[scan + 4] >= components
     # Inside coded data FF is always followed by 00 or a restart, so FF DA begins a scan and the first FF D9 ends all.
     scans = 1 if single else data.count(b"\xff\xda", scan)
     if scans > MAX_SCANS:
         raise ImageError(f"JPEG has {scans} scans, at most {MAX_SCANS} are decoded; save it again")
-    # Without an end marker a file may be whole: its decoder tells that of the last scan; others may be missing.
+    # A file without its end marker may be whole: the decoder checks the last scan, we check that all scans are there.
     if not single and data.find(b"\xff\xd9", scan) < 0 and not _all_scanned(data, frame, scan):
         return None
     return Declared(_number(data, frame + 5, 2), _number(data, frame + 7, 2), components, scans)
@@ -127,7 +127,7 @@ def _all_scanned(data: bytes, frame: int, scan: int) -> bool:
     while scan >= 0:
         colours = data[scan + 5 : scan + 5 + 2 * data[scan + 4] : 2]
         first, last, bits = data[scan + 5 + 2 * len(colours) :][:3].ljust(3, b"\xff")
-        if not bits & 15:  # the low half says how many bits are still to come
+        if not bits & 15:  # the low half is the number of bits that later scans add
             for colour in colours:
                 found[colour] = found.get(colour, 0) | whole & ((2 << last) - (1 << first))
         scan = data.find(b"\xff\xda", scan + 2, len(data) - 4)
@@ -155,4 +155,4 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 
 _FILES = ((b"\xff\xd8", 0, _jpeg), (b"\x89PNG\r\n\x1a\n", 0, _png), (b"WEBP", 8, _webp))
-MAGICS = tuple((magic, at) for magic, at, _ in _FILES)  # by which a file is one of these, and where
+MAGICS = tuple((magic, at) for magic, at, _ in _FILES)  # the bytes that mark these formats, and their offsets

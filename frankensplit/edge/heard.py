@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hear what a library writes to standard error: libjpeg says just there that it made up a part of the pixels."""
+"""Read what a library writes to standard error: only there does libjpeg say that it made up some pixels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-_ONE = threading.Lock()  # standard error is the process's: what is heard must be of one decoder
-# A process that is forked while another thread listens would keep the ear, and the lock, for ever.
+_ONE = threading.Lock()  # one decoder at a time: standard error belongs to the whole process
+# If a process is forked while another thread listens, the child would keep the redirection and the lock for ever.
 os.register_at_fork(before=_ONE.acquire, after_in_parent=_ONE.release, after_in_child=_ONE.release)
-_MOST = 1 << 16  # bytes that are heard
+_MOST = 1 << 16  # bytes that are read back
 
 
 @contextmanager
 def heard(wanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
     """Yield a list that holds, after the context, the lines of this kind that were written to standard error.
 
-    Others go on to standard error, for other threads write there, too. Where there is none, nothing is heard.
+    Other lines, perhaps of other threads, go on to standard error. If it is closed, the list is empty.
     """
     lines: list[bytes] = []
     with _ONE:
@@ -47,5 +47,5 @@ def heard(wanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
 
 @cache
 def _ear(_: int) -> int:
-    """Return a file in memory for a process: one that was forked must not write into its parent's."""
+    """Return a file in memory, one per process: a forked process must not write into its parent's."""
     return os.memfd_create("heard")

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MAX_SIDE = 65535  # a packet carries each side in 16 bits
-# Decoding takes 0.3 s for so many bytes of pixels, however few the file has. A frame of 22 megapixels in 8 bits is
-# always decoded; a larger one only where its file is large too. The emptiest frame of a camera, a black baseline JPEG,
-# expands 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
+# A file whose pixels take up to FREE_BYTES (22 megapixels in 8 bits, 0.3 s) is always decoded, a larger one only if the
+# file is large, too: at most MAX_EXPANSION times smaller. A camera's emptiest frame, a black baseline JPEG, expands
+# 200 times, a PNG of zeros 1000 times, a lossless WebP 100,000 times.
 FREE_BYTES = 1 << 26
 MAX_EXPANSION = 256
-MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # of a progressive JPEG, with 10 passes: 26 megapixels, 1.5 s
+MAX_PASSED_PIXELS = 4 * MAX_SOURCE_PIXELS  # progressive JPEG, times passes; 26 megapixels in 10 take 1.5 s
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-# What libjpeg says where pixels are lost, or may be: see _made_up.
+# The warnings by which libjpeg says that pixels are lost, or may be: see _made_up.
 _DAMAGE = re.compile(rb"Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression")
 _LEFT_OVER = re.compile(rb"Corrupt JPEG data: (\d{1,9}) extraneous bytes before marker")
 MAX_LEFT_OVER = 16

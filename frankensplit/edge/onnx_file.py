@@ -21,17 +21,17 @@ from frankensplit.bundle import MAX_ENCODER_BYTES
 from frankensplit.errors import BundleError, shown
 from frankensplit.reading import read_bytes
 
-MAX_FIELDS = 100_000  # of the file; ours have 1,500
+MAX_FIELDS = 100_000  # most fields of a file; ours have 1,500
 MAX_LIVE = 1 << 29  # values kept at one time for the largest frame, 2 GiB in float32; ours keep 30 a pixel
 MAX_WORK = (
     1 << 40
 )  # multiply-accumulates for the largest frame, about a minute of one core; ours do 10,000 a pixel
 VALUE_WORK = 16  # multiply-accumulates that take as long as giving a value
-SIZE = (512, 512)  # of the frame where the largest is not known
+SIZE = (512, 512)  # the frame's size if the largest one is not known
 
 Shape = tuple[int, ...]
 
-# Fields by number, as onnx.proto names them; a list is repeated, a dict is a message. None else is allowed.
+# Fields by number, as onnx.proto names them; a list is repeated, a dict is a message. Other fields are refused.
 _ENTRY = {1: ("key", "text"), 2: ("value", "text")}
 _DIM = {1: ("dim_value", "int"), 2: ("dim_param", "text"), 3: ("denotation", "text")}
 _TENSOR_TYPE = {1: ("elem_type", "int"), 2: ("shape", {1: ("dim", [_DIM])})}
@@ -84,9 +84,9 @@ _MODEL = {
     8: ("opset_import", [{1: ("domain", "text"), 2: ("version", "int")}]),
     14: ("metadata_props", [_ENTRY]),
 }
-_WIRE = {"int": 0, "float": 5}  # how a kind is written; all others are 2, a length and bytes
+_WIRE = {"int": 0, "float": 5}  # protobuf's wire type of each kind; all others have 2, a length and bytes
 
-DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # of values, by ONNX's number
+DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # dtype of each ONNX type number
 
 
 def read_encoder_file(
@@ -153,7 +153,7 @@ class _Reader:
             name, kind = schema[number]
             if isinstance(kind, list):
                 values[name] += self._repeated(kind[0], wire, value)
-            elif name in values:  # readers differ in how they join the two
+            elif name in values:  # readers differ in how they merge two values
                 raise BundleError(f"it has {name} twice")
             else:
                 values[name] = self._value(kind, wire, value)
@@ -329,7 +329,7 @@ def _constant(tensor: dict[str, Any]) -> np.ndarray[Any, Any]:
     return values
 
 
-Sized = tuple[Shape, int]  # of the output, and multiply-accumulates
+Sized = tuple[Shape, int]  # the output's shape, and multiply-accumulates
 
 
 def _like_first(node: _Node) -> Sized:
@@ -337,7 +337,7 @@ def _like_first(node: _Node) -> Sized:
 
 
 def _cast(node: _Node) -> Sized:
-    if node.ints.get("to") not in DTYPES:  # as texts, values would take ten times the memory
+    if node.ints.get("to") not in DTYPES:  # strings would take ten times the memory
         raise ValueError(f"to is {shown(node.ints.get('to'))}, expected one of {list(DTYPES)}")
     return node.inputs[0], 0
 
@@ -394,7 +394,7 @@ def _convolved(node: _Node) -> Sized:
     return shape, prod(shape) * inputs * prod(kernel)
 
 
-# What our exporters write: the nodes, how each gives its output's shape, and its attributes.
+# The nodes that our exporters write: each with its output's shape and its attributes.
 _CONV = ("kernel_shape", "strides", "pads")
 _NODES: dict[str, tuple[Callable[[_Node], Sized], tuple[str, ...]]] = {
     "Add": (_broadcast, ()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which frames are sent, and at which quality level, so that a frame rate and a bit rate hold over 5 seconds."""
+"""Choose frames and their quality levels, so that a frame rate and a bit rate hold over 5 seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# In seconds of the budget. A level is kept until the account has moved from one side to the other; twice this plus
-# a packet is what a window may be off by, and has to stay below 5 % of 5 s.
+# Hysteresis in seconds of the budget: a level stays until the account has moved from one side to the other.
+# A window may be off by twice this plus one packet, which must stay below 5 % of 5 s.
 HYSTERESIS_S = 0.07
-INTERVALS = 16  # over which the time between frames is a mean
-SMOOTHING = 0.3  # weight of the newest packet in what the content is thought to take
-BESIDES = 0.5  # share of the budget that what is sent besides packets may take
-PAUSE = 4.0  # in mean intervals: a longer one is a camera that stopped
+INTERVALS = 16  # intervals in the mean time between frames
+SMOOTHING = 0.3  # EMA factor of the content's estimated bytes: the newest packet's weight
+BESIDES = 0.5  # share of the budget that previews and the like may take
+PAUSE = 4.0  # unit: mean intervals; after a longer one, the camera has stopped
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,16 @@ class Limits:
 
 
 class RateControl:
-    """Decide on each frame twice: when it arrives, and again before it is encoded, when all before it are paid for.
+    """Decide on each frame twice: when it arrives, and before it is encoded, when all earlier packets are booked.
 
-    The budget is an account in bytes: it fills at the target rate, and each packet is drawn from it. Below its lower
-    line the best level that the frame rate allows is taken; above its upper line the one before; in between nothing
-    changes. Where even the last level is too much, frames are skipped until the account is in credit again.
-    Each window of 5 s holds the target to 5 % or one packet, whichever is more, if the content wants that much.
-    What is sent besides packets, large and seldom, is paid for in instalments until it comes again, so that packets
-    get worse by as much and do not stop after each; a window may be off by one more of it. It comes less often where
-    it would take more than half.
+    The budget is an account in bytes: it fills at the target rate, and each packet is drawn from it. When the account
+    falls below its lower line, the control takes the best level at which each frame can be sent; when it rises above
+    its upper line, the next better level; in between (hysteresis) the level stays. If even the last level is too much,
+    frames are skipped until the account is in credit again.
+    In each window of 5 s the bytes match the target to 5 % or one packet, whichever is more, if the content needs as
+    many. Previews and the like are large and rare: each is paid for in instalments until the next, so packets become a
+    little smaller instead of stopping; a window may be off by one preview more. Previews come less often if they would
+    take more than half of the budget.
 
     Args:
         steps: quantiser step of each quality level. How many bytes a level takes is learned from packets; before
@@ -134,7 +135,7 @@ class RateControl:
         self._filled = now
 
     def _most(self) -> float:
-        """What the account can hold: saved for content that wants more, not for bursts after a silence."""
+        """Return the most that the account can hold: savings are for larger content, not for bursts after a silence."""
         if self._fits(self._limits.level):
             return self._line()
         return self._upper_line() + self._share()
@@ -154,7 +155,7 @@ class RateControl:
         if not self._limits.target_kbps:
             return False
         hopeless = self._level >= self._last and not self._fits(self._last)
-        # The second line is for what the estimates did not foresee: the target is an upper bound all the same.
+        # The second bound covers errors of the estimates: the target must hold in any case.
         return self._bytes < (0 if hopeless else -2 * self._line() - self._sizes.latest)
 
     def _first_fitting(self) -> int:
@@ -165,7 +166,7 @@ class RateControl:
         return self._sizes.of(level) <= self._share()
 
     def _share(self) -> float:
-        """Bytes that come in from one frame to the next; frames that ``max_fps`` has just thinned are still near."""
+        """Bytes that the account earns from one frame to the next; ``max_fps`` bounds how near the next can be."""
         least_s = 1 / self._limits.max_fps if self._limits.max_fps else 0.0
         left = self._limits.bytes_per_s - self._besides.rate(self._filled)
         return max(0.0, left) * max(self._interval.seconds, least_s)
@@ -183,12 +184,12 @@ class Instalments:
     """Bytes that were sent at once and are paid for evenly until they come again."""
 
     def __init__(self) -> None:
-        self.bytes = 0  # of the newest
+        self.bytes = 0  # size of the newest
         self._rate = 0.0  # bytes a second
         self._since = self._until = -math.inf
 
     def add(self, now: float, seconds: float) -> None:
-        """Pay for the newest, and for what is left of the last one, in so many seconds."""
+        """Pay for the newest, and for the rest of the last one, over this many seconds."""
         left = self._rate * max(0.0, self._until - now)
         self._rate, self._since, self._until = (self.bytes + left) / seconds, now, now + seconds
 
@@ -197,7 +198,7 @@ class Instalments:
         return self._rate * max(0.0, min(end, self._until) - max(start, self._since))
 
     def rate(self, now: float) -> float:
-        """Give bytes a second, also for a while after: it comes again, with the next frame."""
+        """Give bytes a second, and still do so for as long again: the next preview must wait for a frame."""
         return self._rate if now < 2 * self._until - self._since else 0.0
 
     def forgive(self) -> None:
@@ -220,16 +221,16 @@ class FrameSchedule:
         period = 1 / max_fps
         if (
             not now - period < self._due <= now + period
-        ):  # the beginning, a camera that stopped, another max_fps
+        ):  # the first frame, a camera that stopped, or a new max_fps
             self._due = now
         if now < self._due - self._interval.seconds / 2:
             return False
-        self._due += period  # not from now on, so that nothing drifts
+        self._due += period  # counting from now would add up delays
         return True
 
 
 class MeanInterval:
-    """Mean seconds between events; a pause is no interval. Infinite before the second event."""
+    """Mean seconds between events; a pause does not count as one. Infinite before the second event."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=INTERVALS + 1)
@@ -259,7 +260,7 @@ class PacketSizes:
         return self._content * self._relative[level]
 
     def learn(self, level: int, packet_bytes: int) -> None:
-        """Note a packet. What changes with the level is the level's; what changes within one is the content's."""
+        """Note a packet. A change together with the level is the level's; a change within a level is the content's."""
         if self._known and level != self._level:
             self._relate(level, packet_bytes / self._content)
         content = packet_bytes / self._relative[level]

@@ -25,7 +25,7 @@ class Agreement(NamedTuple):
     distortion: float
     bytes_per_frame: float
     metrics: dict[str, HeadMetric]
-    statistics: dict[str, list[Statistics]]  # of each head, frame by frame
+    statistics: dict[str, list[Statistics]]  # each head's, one per frame
 
     @property
     def heads(self) -> dict[str, float]:

@@ -51,7 +51,7 @@ def _value(row: dict[str, Any]) -> str:
 
 
 def _needs(head: dict[str, Any], rival: str) -> str:
-    """Return the bytes with which a rival loses no more than we do, or up to which it was tried in vain."""
+    """Return the bytes with which a rival loses as little as we do, or the most that were tried in vain."""
     if not head["unmodified"]:
         return "-"
     needs = head["bytes_at_our_loss"][rival]

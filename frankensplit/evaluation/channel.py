@@ -24,7 +24,7 @@ from frankensplit.results import Result
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ChannelResult:
     """Bytes that one frame took on the wire, and what was predicted from them."""
 
     payload_bytes: int
@@ -34,7 +34,7 @@ class Arrival:
 class Channel(Protocol):
     """A stream of frames, in order, through one codec at one quality."""
 
-    def send(self, rgb: NDArray[np.uint8]) -> Arrival:
+    def send(self, rgb: NDArray[np.uint8]) -> ChannelResult:
         """Code one source frame, uint8 RGB ``(H, W, 3)``, and predict from its bytes."""
 
 
@@ -44,10 +44,10 @@ class OurChannel:
     def __init__(self, predictor: Predictor, encoder: FrameEncoder, level: int) -> None:
         self.predictor, self.encoder, self.level = predictor, encoder, level
 
-    def send(self, rgb: NDArray[np.uint8]) -> Arrival:
+    def send(self, rgb: NDArray[np.uint8]) -> ChannelResult:
         """Code and predict one frame."""
         packet = self.encoder.encode(rgb, self.level).data
-        return Arrival(len(packet), self.predictor.predict(packet).results)
+        return ChannelResult(len(packet), self.predictor.predict(packet).results)
 
 
 class RivalChannel:
@@ -62,7 +62,7 @@ class RivalChannel:
         self._coder: Coder | None = None
         self._size = (0, 0)
 
-    def send(self, rgb: NDArray[np.uint8]) -> Arrival:
+    def send(self, rgb: NDArray[np.uint8]) -> ChannelResult:
         """Code and predict one frame."""
         geometry = self.predictor.codec.geometry(*rgb.shape[:2])
         size = (geometry.scaled_height, geometry.scaled_width)
@@ -72,7 +72,7 @@ class RivalChannel:
         decoded = self._coder.decode(data)
         if decoded is None:
             raise DataError(f"rival {self.name} at quality {self.quality} gave no picture for its own packet")
-        return Arrival(len(data), predict_signal(self.rival.signal, decoded, geometry, self.predictor))
+        return ChannelResult(len(data), predict_signal(self.rival.signal, decoded, geometry, self.predictor))
 
 
 def open_channel(

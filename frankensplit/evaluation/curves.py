@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-Row = dict[str, Any]  # of an evaluation: bytes_per_frame, value, loss_points, ...
+Row = dict[str, Any]  # one row of an evaluation: bytes_per_frame, value, loss_points, ...
 MIN_POINTS = 4  # fewer make no curve
 
 

@@ -33,7 +33,7 @@ def parse_rival(text: str) -> tuple[list[str], tuple[Quality, ...] | None]:
     """Return the rivals that ``NAME``, ``NAME:QUALITY,QUALITY`` or ``all`` stands for, and the qualities asked for.
 
     Raises:
-        DataError: there is no such rival, or a quality is no whole number.
+        DataError: there is no such rival, or a quality is not a whole number.
     """
     name, colon, qualities = text.partition(":")
     if name == "all" and not colon:
@@ -156,7 +156,7 @@ def _head(name: str, metric: HeadMetric, records: Records) -> dict[str, Any]:
         curves.setdefault(row["codec"], []).append(row)
     ours, *rivals = curves
     loss = min(curves[ours], key=lambda row: row["quality"] or 0)["loss_points"]  # not the luckiest level's
-    # Where even the unmodified backbone has nothing to compare, each codec is as good, and none needs any bytes.
+    # If even the unmodified backbone scores 0, no codec can be worse, so the bytes say nothing.
     needs = {rival: bytes_at_loss(curves[rival], loss) if value > 0 else None for rival in rivals}
     return {
         "metric": metric.name,

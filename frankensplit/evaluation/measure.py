@@ -33,14 +33,14 @@ from frankensplit.evaluation.records import (
 from frankensplit.evaluation.rivals import Options, Quality, load_rival, rival_files, rival_names
 from frankensplit.models.heads import head_class, heads_with_truth, truth_classes
 from frankensplit.processes import ENDING, ends_with_us
-from frankensplit.progress import Meter
+from frankensplit.progress import ProgressMeter
 from frankensplit.results import BoxesResult, Result
 
 UNMODIFIED = "unmodified"
 PART_FRAMES = 32
 FRAMES_WORTH_A_PROCESS = 150  # starting one costs some seconds
 PACKAGE = Path(__file__).resolve().parents[1]
-# What figures depend on; a change of it makes finished parts void.
+# The files that figures depend on: when one changes, finished parts are measured again.
 SOURCES = ("bundle.py", "geometry.py", "codec", "data", "edge", "evaluation", "inference", "models")
 LIBRARIES = ("av", "compressai", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "timm", "torch")
 
@@ -64,7 +64,7 @@ class Setup:
     limit: int | None = None
     device: str = "cpu"
     threads: int = 1
-    precision: str = "fp32"  # of the robot's network
+    precision: str = "fp32"  # precision of the robot's network
     weights: Mapping[str, str] = field(default_factory=dict)
     agreement: bool = False  # whether the unmodified backbone's predictions count, even where there is truth
 
@@ -196,7 +196,7 @@ def measure(
     missing = [part for one in everything for part in parts[one] if not part.path.exists()]
     total = sum(part.stop - part.start for part in missing)
     workers = max(1, min(workers, total // FRAMES_WORTH_A_PROCESS))
-    with Meter("evaluate", count * len(everything), count * len(everything) - total) as meter:
+    with ProgressMeter("evaluate", count * len(everything), count * len(everything) - total) as meter:
         first = [part for part in missing if part.setting.codec == UNMODIFIED]
         # Long parts first, so that no process is left alone with one at the end.
         rest = sorted((p for p in missing if p not in first), key=lambda p: p.start - p.stop)
@@ -204,7 +204,9 @@ def measure(
     return {one: [record for part in parts[one] for record in load_records(part.path)] for one in everything}
 
 
-def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: int, meter: Meter) -> None:
+def _run(
+    setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: int, meter: ProgressMeter
+) -> None:
     """Measure the parts of one round after another."""
     if not any(rounds):
         return
@@ -230,7 +232,7 @@ def _run(setup: Setup, folder: Path, rounds: Sequence[Sequence[Part]], workers: 
             raise
 
 
-_worker: Worker | None = None  # of this process
+_worker: Worker | None = None  # one per process
 
 
 def _begin(setup: Setup, folder: Path, end_with_parent: Callable[[], None]) -> None:

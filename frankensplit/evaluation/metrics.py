@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from frankensplit.results import BoxesResult, ClassesResult, MaskResult, Result
 from frankensplit.torchvision_import import import_torchvision
 
-import_torchvision()  # before torchmetrics imports it, see there
+import_torchvision()  # must precede torchmetrics' own import; its docstring says why
 
 Statistics = dict[str, NDArray[Any]]
 IOU = 0.5
@@ -176,7 +176,7 @@ def _hits(boxes: NDArray[np.float32], ids: NDArray[np.int64], truth: BoxesResult
 
 
 def _mean_precision(columns: Sequence[tuple[NDArray[Any], ...]], draw: NDArray[np.int64]) -> float:
-    """Return mAP50 where each frame counts as often as the draw has it."""
+    """Return mAP50 if each frame counts as often as it was drawn."""
     precisions = []
     for owners, hits, truths in columns:
         positives = int(draw @ truths)

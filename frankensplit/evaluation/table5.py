@@ -36,12 +36,12 @@ BACKBONES: dict[str, float | None] = PAPER_PERCENT | dict.fromkeys(
         "tf_efficientnet_lite0",
         "tf_efficientnet_lite2",
         "mobilenetv3_large_100",
-    )  # of which the paper says nothing
+    )  # the paper does not list these
 )
 CLASSES = 1000  # the paper counts the whole classifier of ImageNet
 SIZE = 224
 ROUNDS = 24
-PRIOR_PARAMETERS = 61  # of a factorized prior, each latent channel: 58 of its density, 3 quantiles
+PRIOR_PARAMETERS = 61  # a factorized prior's per latent channel: 58 of its density, 3 quantiles
 
 
 def measure_table5(rounds: int = ROUNDS) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _times(
 @torch.inference_mode()
 def _milliseconds(module: nn.Module, x: Tensor) -> float:
     x = x.contiguous(memory_format=torch.channels_last)
-    start = time.thread_time()  # of the processor: what else runs on the machine does not count
+    start = time.thread_time()  # CPU time: other processes do not count
     module(x)
     return (time.thread_time() - start) * 1e3
 

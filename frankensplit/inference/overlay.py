@@ -39,12 +39,12 @@ def draw_overlay(rgb: Pixels, results: Mapping[str, Result], labels: Labels) -> 
         A new uint8 ``(H, W, 3)``.
 
     Raises:
-        ImageError: ``rgb`` is no RGB image, or a mask has another size.
+        ImageError: ``rgb`` is not an RGB image, or a mask has another size.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ImageError(f"overlay got {rgb.dtype} of shape {rgb.shape}, expected uint8 (height, width, 3)")
     picture: Pixels = rgb.copy()
-    bottom = picture.shape[0]  # of the next list of classes: that of another head lies above the last one
+    bottom = picture.shape[0]  # bottom row of the next list of classes; lists are stacked upwards
     for head, result in sorted(results.items(), key=lambda item: (_ORDER.index(type(item[1])), item[0])):
         if isinstance(result, MaskResult):
             _draw_mask(picture, result, head, labels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small residual network behind a blueprint that stays as it is: what fits a bundle to a site in a few kilobytes."""
+"""A small residual network behind a frozen blueprint: a few kilobytes that fit a bundle to a site."""
 
 from __future__ import annotations
 

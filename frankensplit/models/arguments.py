@@ -3,7 +3,7 @@
 
 Names and values come from bundles, which are strangers' data. So what is passed on is what a list names, and nothing
 else: no argument that names a file, an address, a cache or a hub may be on any list. Sizes are bounded one by one;
-that a network is no larger than its weights is checked where it is filled.
+the code that loads the weights checks that a network is not larger than its weights.
 """
 
 from __future__ import annotations

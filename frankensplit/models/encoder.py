@@ -12,9 +12,14 @@ from torch.nn import functional as F
 from frankensplit.models.normalisation import IMAGENET
 
 WIDTHS = (48, 64)
-CHANNELS = {"s": 48, "m": 96, "l": 128, "nano": 48}  # of the latent; S, M and L differ in nothing else
+CHANNELS = {
+    "s": 48,
+    "m": 96,
+    "l": 128,
+    "nano": 48,
+}  # channels of the latent; S, M and L differ in nothing else
 STRIDE = 8
-normalise = IMAGENET  # of the encoder's pictures; a backbone has its own
+normalise = IMAGENET  # for the encoder's input; a backbone has its own
 
 
 class Skip(nn.Conv2d):

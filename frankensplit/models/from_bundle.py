@@ -27,14 +27,16 @@ from frankensplit.models.weights import check_tensors, load_weights, reference_o
 from frankensplit.reading import check_safetensors
 
 M = TypeVar("M", bound=nn.Module)
-ADAPTER = "adapter"  # of the manifest's blueprint: width of the adapter behind it, where it has one
+ADAPTER = "adapter"  # entry of the manifest's blueprint: width of the adapter behind it, if any
 NORMALISATION = "normalisation"  # entry of the manifest's backbone
-MEDIANS = "medians"  # beside the blueprint's weights: what the codec subtracts before rounding, float (C,)
+MEDIANS = (
+    "medians"  # stored with the blueprint's weights; the codec subtracts them before rounding, float (C,)
+)
 MOST_CLASSES = {
     "mask": 255,
     "boxes": 4096,
-}  # of a kind of head that gives a value a class and cell of the frame
-MAX_LOGITS = 1 << 28  # of a frame's masks, one a class and pixel; their float32 are 1 GiB
+}  # kinds of head that give one value per class and cell of the frame
+MAX_LOGITS = 1 << 28  # most logits of a frame's masks, one per class and pixel: 1 GiB in float32
 
 
 def load_backbone(bundle: Bundle) -> Backbone:
@@ -46,7 +48,7 @@ def load_backbone(bundle: Bundle) -> Backbone:
     """
     spec, reference = bundle.server["backbone"], reference_of(bundle)
     model, arguments = spec["model"], spec["arguments"]
-    # Before the call: there they could take the place of what only a user may ask for, pretrained and checkpoint.
+    # They are checked first, because they must not set arguments that only a user may give (pretrained, checkpoint).
     check_values(f"backbone {shown(model)}", arguments, find_cut(model)[1].ARGUMENTS)
     if reference is None:
         build = partial(build_backbone, model, **arguments)

@@ -25,8 +25,8 @@ from frankensplit.models.graph import Graph, array_of, finish_symbols
 from frankensplit.models.int8 import Grid, Int8Conv
 
 GREY = 116  # the byte that zero padding stands for; near the mean of each colour
-SIGNED_ZERO = 128  # of signed activations, which lie in uint8 too
-PIXELS = 4  # that the first convolutions read at a time
+SIGNED_ZERO = 128  # zero of signed activations, which are stored as uint8, too
+PIXELS = 4  # pixels that the first convolutions read at a time
 
 
 def fold_normalisation(encoder: Encoder) -> Encoder:
@@ -118,7 +118,9 @@ class _IntegerGraph(Graph):
         weight_scale = module.weights.scale.flatten()
         bias = torch.round(conv.bias / (input_scale * weight_scale))
         output_scale = outputs.scale.flatten()
-        if len(output_scale) > 1:  # by channel: the kernel knows one scale only, so the weights take the rest
+        if (
+            len(output_scale) > 1
+        ):  # one scale per channel: the kernel takes only one, so the weights take the rest
             weight_scale, output_scale = weight_scale / output_scale, torch.ones(1)
         kernel = array_of(weight)
         shape, strides, pads = list(conv.kernel_size), list(conv.stride), [int(conv.padding[0])] * 4

@@ -71,7 +71,7 @@ class WeightsReference:
         """Read a reference.
 
         Raises:
-            BundleError: it is none of the three kinds, or an entry of it is not what its kind has.
+            BundleError: it is not one of the three kinds, or an entry does not fit its kind.
         """
         if not isinstance(value, Mapping) or set(value) not in KINDS:
             raise BundleError(
@@ -160,7 +160,7 @@ def bring(reference: WeightsReference, path: Path, cache: Path | None = None) ->
         OutputError: the cache cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="frankensplit-") as folder:
-        # what is checked is what is read, even if somebody changes the file meanwhile
+        # one read serves check and use, so a change of the file meanwhile does no harm
         copy = Path(folder) / f"weights{path.suffix}"
         with open_regular(path, MAX_WEIGHTS_BYTES) as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target)

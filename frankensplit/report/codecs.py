@@ -22,7 +22,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Look:
+class CodecStyle:
     """A codec on the page: its name, its hue, its marker; only ``main`` ones are drawn boldly."""
 
     title: str
@@ -53,39 +53,40 @@ _SLATE = "#66728a"
 _GREY = "#767e88"
 
 
-def _video(title: str, name: str, hue: str, marker: str) -> dict[str, Look]:
+def _video(title: str, name: str, hue: str, marker: str) -> dict[str, CodecStyle]:
     kinds = (("intra", INTRA, "intra"), ("gop10", GOP10, "GOP 10"), ("p", STREAM, "P"))
     return {
-        f"{name}-{kind}": Look(f"{title} {word}", family, hue, marker, True) for kind, family, word in kinds
+        f"{name}-{kind}": CodecStyle(f"{title} {word}", family, hue, marker, True)
+        for kind, family, word in kinds
     }
 
 
 LOOKS = {
-    OURS: Look("frankensplit", THIS, "#c8400a", "D", True),
-    "jpeg": Look("JPEG", STILL, _INK, "o", True),
-    "webp": Look("WebP", STILL, _BLUE, "s", True),
-    "avif": Look("AVIF", STILL, _PURPLE, "d", True),
-    "jxl": Look("JPEG XL", STILL, _PINK, "p", True),
-    "webp-lossless": Look("WebP lossless", STILL, _BLUE, "s", False),
-    "png": Look("PNG", STILL, _INK, "o", False),
+    OURS: CodecStyle("frankensplit", THIS, "#c8400a", "D", True),
+    "jpeg": CodecStyle("JPEG", STILL, _INK, "o", True),
+    "webp": CodecStyle("WebP", STILL, _BLUE, "s", True),
+    "avif": CodecStyle("AVIF", STILL, _PURPLE, "d", True),
+    "jxl": CodecStyle("JPEG XL", STILL, _PINK, "p", True),
+    "webp-lossless": CodecStyle("WebP lossless", STILL, _BLUE, "s", False),
+    "png": CodecStyle("PNG", STILL, _INK, "o", False),
     **_video("H.264", "h264", _GREEN, "^"),
     **_video("H.265", "h265", _OCHRE, "v"),
     **_video("AV1", "av1", _PURPLE, "d"),
-    "fp": Look("Factorized prior", LEARNED, _EARTH, "<", False),
-    "hyperprior": Look("Hyperprior", LEARNED, _EARTH, ">", False),
-    "mshp": Look("MSHP", LEARNED, _EARTH, "h", False),
-    "cheng": Look("Cheng 2020", LEARNED, _EARTH, "8", False),
-    "training-free": Look("Training-free", FEATURES, _SLATE, "X", False),
-    "entropic-student": Look("Entropic Student", FEATURES, _SLATE, "P", False),
-    "zlib": Look("Our latent, zlib", FEATURES, _SLATE, "1", False),
-    "zstd": Look("Our latent, zstd", FEATURES, _SLATE, "2", False),
-    "raw": Look("Raw image", OTHER, _GREY, "x", False),
+    "fp": CodecStyle("Factorized prior", LEARNED, _EARTH, "<", False),
+    "hyperprior": CodecStyle("Hyperprior", LEARNED, _EARTH, ">", False),
+    "mshp": CodecStyle("MSHP", LEARNED, _EARTH, "h", False),
+    "cheng": CodecStyle("Cheng 2020", LEARNED, _EARTH, "8", False),
+    "training-free": CodecStyle("Training-free", FEATURES, _SLATE, "X", False),
+    "entropic-student": CodecStyle("Entropic Student", FEATURES, _SLATE, "P", False),
+    "zlib": CodecStyle("Our latent, zlib", FEATURES, _SLATE, "1", False),
+    "zstd": CodecStyle("Our latent, zstd", FEATURES, _SLATE, "2", False),
+    "raw": CodecStyle("Raw image", OTHER, _GREY, "x", False),
 }
 
 
-def look_of(codec: str) -> Look:
+def look_of(codec: str) -> CodecStyle:
     """Return how to show a codec; one that is not known here is grey and keeps its name."""
-    return LOOKS.get(codec) or Look(codec, OTHER, _GREY, ".", False)
+    return LOOKS.get(codec) or CodecStyle(codec, OTHER, _GREY, ".", False)
 
 
 def in_order(codecs: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ from frankensplit.report.plots import (
     new_figure,
     place_axes,
 )
-from frankensplit.report.read import Head, Row
+from frankensplit.report.read import HeadResult, Row
 
 MOST_LOST = 10.0  # points; what lies beyond is cut off, unless ours does
 ROOM = 1.5  # times our loss
@@ -41,7 +41,7 @@ LEGEND_WIDTH = 2.55  # inches, beside a wide plot
 HEADING = "kB for our loss"
 
 
-def loss_figure(head: Head, rate_hz: float | None) -> Figure:
+def loss_figure(head: HeadResult, rate_hz: float | None) -> Figure:
     """Draw points lost against bytes a frame, all codecs of a head."""
     figure, axes = _frame(head, 3.4)
     low, high = _bytes_range([row for row in head.rows if row.loss_points <= most_lost(head)] or head.rows)
@@ -68,7 +68,7 @@ def loss_figure(head: Head, rate_hz: float | None) -> Figure:
     return figure
 
 
-def accuracy_figure(head: Head) -> Figure:
+def accuracy_figure(head: HeadResult) -> Figure:
     """Draw a head's metric against bytes a frame, with the unmodified backbone and the lower bound."""
     figure, axes = _frame(head, 2.6)
     bottom = head.unmodified - most_lost(head)
@@ -106,17 +106,17 @@ def accuracy_figure(head: Head) -> Figure:
     return figure
 
 
-def most_lost(head: Head) -> float:
+def most_lost(head: HeadResult) -> float:
     """Return the points at which a head's plots end: far enough to show us."""
     return max(MOST_LOST, math.ceil(ROOM * head.ours.loss_points))
 
 
-def outside(head: Head) -> int:
+def outside(head: HeadResult) -> int:
     """Return how many settings lie beyond the loss axis."""
     return sum(not LEAST_LOST <= row.loss_points <= most_lost(head) for row in head.rows)
 
 
-def _frame(head: Head, plot_height: float) -> tuple[Figure, Axes]:
+def _frame(head: HeadResult, plot_height: float) -> tuple[Figure, Axes]:
     """Return a figure with its legend drawn, and the axes beside it."""
     entries = legend_entries(head.codecs, _needs(head))
     height = max(plot_height + 1.0, legend_height(entries) + 0.35)
@@ -126,7 +126,7 @@ def _frame(head: Head, plot_height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _needs(head: Head) -> dict[str, str]:
+def _needs(head: HeadResult) -> dict[str, str]:
     """Return the kB a frame that each codec needs to lose no more than we do, as text."""
     theirs = {codec: kilobytes(*head.need(codec)) for codec in head.bytes_at_our_loss}
     return {OURS: kilobytes(head.ours.bytes_per_frame)} | theirs
@@ -157,7 +157,7 @@ def _curve(
         )
 
 
-def _mark_ours(axes: Axes, head: Head, y: float) -> None:
+def _mark_ours(axes: Axes, head: HeadResult, y: float) -> None:
     """Name our point, on the side that has room."""
     x = head.ours.bytes_per_frame
     low, high = axes.get_xlim()
@@ -202,7 +202,7 @@ def _bytes_range(rows: Sequence[Row]) -> tuple[float, float]:
     return min(every) / 1.35, max(every) * 1.35
 
 
-def _loss_axis(axes: Axes, head: Head) -> None:
+def _loss_axis(axes: Axes, head: HeadResult) -> None:
     """Make y linear to one point, where decisions fall, and logarithmic above."""
     axes.set_yscale("symlog", linthresh=LINEAR_TO, linscale=1.0)
     lowest = min((row.ci95[0] if row.ci95 else row.loss_points) for row in head.rows)

@@ -18,7 +18,7 @@ from frankensplit.report.curves import LINEAR_TO, MOST_LOST, accuracy_figure, lo
 from frankensplit.report.numbers import points, size
 from frankensplit.report.pictures import Pictures
 from frankensplit.report.plots import CSS_DPI, png, styled
-from frankensplit.report.read import COMMANDS, Head, Measured, Results
+from frankensplit.report.read import COMMANDS, HeadResult, Measured, Results
 from frankensplit.report.speed import link_figure, network_figure
 from frankensplit.writing import write_file
 
@@ -141,7 +141,7 @@ def _evaluation(one: Measured) -> dict[str, Any]:
     }
 
 
-def _head_plot(one: Measured, head: Head) -> Plot:
+def _head_plot(one: Measured, head: HeadResult) -> Plot:
     ours = head.ours
     alt = (
         f"{head.metric} of {head.name} on {one.data} against kilobytes a frame: unmodified backbone "

@@ -20,7 +20,7 @@ from frankensplit.report.numbers import (
     points,
     size,
 )
-from frankensplit.report.read import Head, Measured
+from frankensplit.report.read import HeadResult, Measured
 from frankensplit.report.speed import link_names, link_title
 
 ALIKE = 0.05  # ratios nearer to 1 than this are called equal
@@ -44,7 +44,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table: the title of its first column, groups of the others with their titles, its rows."""
 
     label: str
@@ -69,7 +69,7 @@ class Table:
         return any(title for title, _ in self.groups)
 
 
-def needs_table(one: Measured) -> Table:
+def needs_table(one: Measured) -> PageTable:
     """Return what each rival needs to lose no more than we do, head by head."""
     heads = list(one.heads.values())
     groups = [(f"{head.name}, {head.metric}", [title for title, _ in _needs_columns(head)]) for head in heads]
@@ -80,10 +80,10 @@ def needs_table(one: Measured) -> Table:
         cells = [make(codec) for head in heads for _, make in _needs_columns(head)]
         return Line(_codec_cell(codec), cells)
 
-    return Table("Bytes at our loss", "codec", groups, [ours, *_by_family(list(codecs), line)])
+    return PageTable("Bytes at our loss", "codec", groups, [ours, *_by_family(list(codecs), line)])
 
 
-def rows_table(one: Measured) -> Table:
+def rows_table(one: Measured) -> PageTable:
     """Return every row of an evaluation: a codec at a quality, its bytes, and each head's value, loss, interval."""
     heads = list(one.heads.values())
     groups = [("", ["quality", "bytes a frame", "bpp"])]
@@ -103,10 +103,10 @@ def rows_table(one: Measured) -> Table:
             )
             cells += [Cell(value) for value in values]
         lines.append(Line(_codec_cell(codec), cells))
-    return Table("Every row", "codec", groups, lines)
+    return PageTable("Every row", "codec", groups, lines)
 
 
-def link_table(link: Measured) -> Table:
+def link_table(link: Measured) -> PageTable:
     """Return frames a second over each link, with the milliseconds of one frame below."""
     names = link_names(link)
     found: dict[str, dict[str, dict[str, Any]]] = {}
@@ -127,12 +127,12 @@ def link_table(link: Measured) -> Table:
         ("", ["a frame", "points lost"]),
         ("frames/s, and time of one frame", [link_title(link, n) for n in names]),
     ]
-    return Table(
+    return PageTable(
         "Frames a second over links", "codec", groups, [line(codec) for codec in in_order(list(found))]
     )
 
 
-def components_table(components: Measured) -> Table:
+def components_table(components: Measured) -> PageTable:
     """Return what each part of each codec costs."""
     columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("a frame", lambda row: NONE if row["untrained"] else size(row["bytes_per_frame"])),
@@ -160,12 +160,12 @@ def components_table(components: Measured) -> Table:
     rows = sorted(components.rows, key=lambda row: order.index(row["codec"]))
     titles = [title for title, _ in columns]
     groups = [("", titles[:3]), ("ms", titles[3:9]), ("robot", titles[9:])]
-    return Table(
+    return PageTable(
         "Cost of components", "codec", [group for group in groups if group[1]], [line(row) for row in rows]
     )
 
 
-def network_table(network: Measured) -> Table:
+def network_table(network: Measured) -> PageTable:
     """Return every stream at every loss."""
     rows = sorted(
         network.rows,
@@ -199,10 +199,10 @@ def network_table(network: Measured) -> Table:
         )
         for row in rows
     ]
-    return Table("Every stream at every loss", "stream", [("", columns)], lines)
+    return PageTable("Every stream at every loss", "stream", [("", columns)], lines)
 
 
-def check_table(check: Measured) -> Table:
+def check_table(check: Measured) -> PageTable:
     """Return the standing check's figures and how much worse each may become."""
     lines = [
         Line(
@@ -211,7 +211,7 @@ def check_table(check: Measured) -> Table:
         )
         for row in check.rows
     ]
-    return Table("Figures of the standing check", "figure", [("", ["value", "spread", "at most"])], lines)
+    return PageTable("Figures of the standing check", "figure", [("", ["value", "spread", "at most"])], lines)
 
 
 def _codec_cell(codec: str, quality: str = "") -> Cell:
@@ -232,7 +232,7 @@ def _by_family(codecs: list[str], line: Callable[[str], Line]) -> list[Line]:
     return lines
 
 
-def _needs_columns(head: Head) -> list[tuple[str, Callable[[str], Cell]]]:
+def _needs_columns(head: HeadResult) -> list[tuple[str, Callable[[str], Cell]]]:
     """Return the columns of one head; BD-rates only where there are some."""
     columns: list[tuple[str, Callable[[str], Cell]]] = [
         ("kB a frame", lambda codec: Cell(kilobytes(*head.need(codec)))),
@@ -246,12 +246,12 @@ def _needs_columns(head: Head) -> list[tuple[str, Callable[[str], Cell]]]:
     return columns
 
 
-def _ratio(head: Head, codec: str) -> str:
+def _ratio(head: HeadResult, codec: str) -> str:
     need, reached = head.need(codec)
     return f"{'' if reached else '< '}{digits(head.ours.bytes_per_frame / need)}" if need else NONE
 
 
-def _winner(head: Head, codec: str) -> Cell:
+def _winner(head: HeadResult, codec: str) -> Cell:
     """Say who is smaller, where the sweep tells."""
     need, reached = head.need(codec)
     ratio = head.ours.bytes_per_frame / need if need else 1.0
@@ -262,7 +262,7 @@ def _winner(head: Head, codec: str) -> Cell:
     return Cell("ours is smaller", tone="ours") if ratio < 1 else Cell("theirs is smaller", tone="theirs")
 
 
-def _our_cells(head: Head) -> list[Cell]:
+def _our_cells(head: HeadResult) -> list[Cell]:
     ours = head.ours
     lost = Cell(f"{points(ours.loss_points)} points lost", interval(ours.ci95), "ours")
     rest = [Cell("") for _ in _needs_columns(head)[3:]]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from frankensplit.inference.predictor import Predictor
 
 WIDTH = 480  # pixels at most, as embedded
-QUALITY = 80  # of the embedded WebP
+QUALITY = 80  # quality of the embedded WebP
 APART = 9  # frames between two pictures: neighbours look alike
 HARM, GAIN = (
     (222, 73, 8),

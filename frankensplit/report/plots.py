@@ -23,7 +23,7 @@ CSS_DPI = 100  # CSS pixels an inch
 LETTERS = 9.0  # points
 LEGEND_ROW = 0.175  # inches
 LONGEST_NAME = 24
-GROUND, INK, SOFT, FAINT = "#ffffff", "#1b1f24", "#5b6470", "#dfe3e8"  # of page and plots
+GROUND, INK, SOFT, FAINT = "#ffffff", "#1b1f24", "#5b6470", "#dfe3e8"  # colours of page and plots
 PART_COLOURS = ("#0a6ebd", "#c9ced6", "#0b9f84", "#e0a526")  # encoding, transfer, decoding, inference
 
 
@@ -117,7 +117,7 @@ def line_options(codec: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """One line of a legend: a codec and a figure beside it, or a family's title (no codec)."""
 
     text: str
@@ -125,16 +125,16 @@ class Entry:
     figure: str = ""
 
 
-def legend_entries(codecs: Sequence[str], figures: dict[str, str]) -> list[Entry]:
+def legend_entries(codecs: Sequence[str], figures: dict[str, str]) -> list[LegendEntry]:
     """Return a legend of codecs, family by family."""
-    entries: list[Entry] = []
+    entries: list[LegendEntry] = []
     family = None
     for codec in in_order(list(codecs)):
         look = look_of(codec)
         if look.family is not family and look.family is not THIS:
-            entries.append(Entry(look.family.title))
+            entries.append(LegendEntry(look.family.title))
         family = look.family
-        entries.append(Entry(shortened(look.title), codec, figures.get(codec, "")))
+        entries.append(LegendEntry(shortened(look.title), codec, figures.get(codec, "")))
     return entries
 
 
@@ -143,13 +143,13 @@ def shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def legend_height(entries: Sequence[Entry]) -> float:
+def legend_height(entries: Sequence[LegendEntry]) -> float:
     """Return the inches that a legend needs, its heading included."""
     return LEGEND_ROW * (1.3 + len(entries))
 
 
 def draw_legend(
-    figure: Figure, entries: Sequence[Entry], place: tuple[float, float, float], heading: str
+    figure: Figure, entries: Sequence[LegendEntry], place: tuple[float, float, float], heading: str
 ) -> None:
     """Draw a legend below a point.
 
@@ -165,7 +165,7 @@ def draw_legend(
         _draw_entry(figure, entry, (left, top - LEGEND_ROW * (row + 1.3), width))
 
 
-def _draw_entry(figure: Figure, entry: Entry, place: tuple[float, float, float]) -> None:
+def _draw_entry(figure: Figure, entry: LegendEntry, place: tuple[float, float, float]) -> None:
     x, y, width = place
     if entry.codec is None:
         _text(figure, x, y, entry.text, SOFT, size=LETTERS - 1.0)

@@ -24,7 +24,7 @@ COMMANDS = {
     "network": "frankensplit bench network bundles/street --json docs/results/network.json",
     "check": "frankensplit bench check bundles/street --update",
 }
-NUMBERS = {  # of each row, by kind; null where a codec has no such part
+NUMBERS = {  # number fields of a row of each kind; null if a codec lacks that part
     "components": (
         "bytes_per_frame",
         "encoder_parameters",
@@ -77,7 +77,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadResult:
     """What was measured of one head."""
 
     name: str
@@ -127,8 +127,8 @@ class Measured:
     commit: str
     machine: dict[str, str]
     raw: dict[str, Any] = field(repr=False)
-    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)  # of a benchmark
-    heads: dict[str, Head] = field(default_factory=dict, repr=False)  # of an evaluation
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)  # a benchmark's rows
+    heads: dict[str, HeadResult] = field(default_factory=dict, repr=False)  # an evaluation's heads
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Results:
         return [*self.evaluations, *self.links, *self.components, *self.networks, *self.checks]
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> HeadResult | None:
         """The head that the page leads with."""
         return next((head for one in self.evaluations for head in one.heads.values()), None)
 
@@ -163,7 +163,7 @@ def read_results(paths: Sequence[Path]) -> Results:
     """Read result files, and all ``*.json`` of folders.
 
     Args:
-        paths: files and folders; a JSON file of a folder that is no result is left out and named in ``ignored``.
+        paths: files and folders; a JSON file in a folder that is not a result is left out and named in ``ignored``.
 
     Raises:
         DataError: nothing is found, or a file is damaged or lacks a field.
@@ -218,7 +218,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.glob("*.json"))
     if not path.is_file():
-        raise DataError(f"{path} is no file or folder: give result files, or a folder of them")
+        raise DataError(f"{path} is not a file or folder: give result files, or a folder of them")
     return [path]
 
 
@@ -226,7 +226,7 @@ def _load(path: Path) -> Any:
     try:
         return read_json(path, MAX_RESULT_BYTES)
     except DataError as err:
-        raise DataError(f"{path} is no readable JSON ({err}); make it again with the command in it") from err
+        raise DataError(f"{path} is not readable JSON ({err}); make it again with the command in it") from err
 
 
 def _measured(path: Path, kind: str, raw: Mapping[str, Any]) -> Measured:
@@ -261,12 +261,12 @@ def _check_row(path: Path, name: str, raw: Any) -> dict[str, Any]:
     return {"name": name} | {key: figure.number(key) for key in ("value", "spread", "allowed")}
 
 
-def _head(path: Path, name: str, raw: Any) -> Head:
+def _head(path: Path, name: str, raw: Any) -> HeadResult:
     fields = _Fields(path, f"head {name!r}", raw)
     rows = [_row(row) for row in fields.rows("rows", "row")]
     if OURS not in {row.codec for row in rows}:
         raise DataError(f"{path}: head {name!r} has no row of {OURS!r}; evaluate again")
-    return Head(
+    return HeadResult(
         name=name,
         metric=fields.text("metric"),
         truth=fields.text("truth", "labels"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from frankensplit.report.codecs import look_of
 from frankensplit.report.numbers import interval, kilobytes, points, size
-from frankensplit.report.read import Head, Measured
+from frankensplit.report.read import HeadResult, Measured
 
 LEAD = ("jpeg", "webp", "h264-intra", "h264-gop10", "h264-p")  # rivals named in the first paragraph
 
@@ -34,7 +34,7 @@ def lead(one: Measured) -> str:
     return f"{said} Bytes with which others lose no more: {', '.join(needs)}." if needs else said
 
 
-def _need(head: Head, codec: str) -> str:
+def _need(head: HeadResult, codec: str) -> str:
     return f"{look_of(codec).title} {kilobytes(*head.need(codec))} kB"
 
 

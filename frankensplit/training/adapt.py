@@ -41,7 +41,7 @@ WARMUP, EMA, CHECKPOINT_EVERY = 20, 0.98, 50
 
 
 @dataclass(frozen=True)
-class Settings:
+class AdapterSettings:
     """How to adapt: width of the adapter, steps, frames a batch, learning rate, seed of all random draws.
 
     Without ``adapter`` the whole blueprint is trained, or the adapter that the bundle has; without ``lr`` the rate is
@@ -63,7 +63,7 @@ class Adapted:
     site: Site
     schedule: Schedule
     adapter: int | None
-    state: dict[str, Tensor]  # of the blueprint, as it is stored
+    state: dict[str, Tensor]  # the blueprint's weights, as stored
     run: Path
     trained_on: int
     trained_parameters: int
@@ -149,7 +149,7 @@ def check_out(bundle: Bundle, out: Path) -> None:
         raise BundleError(f"{out} is the bundle that is adapted: give another --out")
 
 
-def adapt(bundle: Bundle, site: Site, settings: Settings, where: Where) -> Adapted:
+def adapt(bundle: Bundle, site: Site, settings: AdapterSettings, where: Where) -> Adapted:
     """Measure, train, and measure again; an interrupted training goes on from its run, ``runs/adapt-...``.
 
     Args:
@@ -207,14 +207,14 @@ def _adapter_width(bundle: Bundle, asked: int | None) -> int | None:
     return own or asked
 
 
-def _schedule(settings: Settings, width: int | None) -> Schedule:
+def _schedule(settings: AdapterSettings, width: int | None) -> Schedule:
     return Schedule(
         steps=settings.steps,
         batch=settings.batch,
         lr=settings.lr or (ADAPTER_LR if width else BLUEPRINT_LR),
         warmup=WARMUP,
         ema=EMA,
-        sanity_steps=0,  # what begins trained does not overfit a batch as what begins anew does
+        sanity_steps=0,  # a trained start does not overfit a batch as a fresh one does
         checkpoint_every=CHECKPOINT_EVERY,
     )
 

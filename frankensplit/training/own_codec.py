@@ -51,14 +51,14 @@ from frankensplit.training.where import Where
 from frankensplit.writing import new_folder
 
 LR, DENSITY_LR, WARMUP, EMA, CHECKPOINT_EVERY = 5e-4, 5.0, 50, 0.99, 100
-LEVELS = (1.4, 2.0, 2.8)  # of a bundle that has none of its own
+LEVELS = (1.4, 2.0, 2.8)  # levels for a bundle that has none
 CROP = (192, 256)
-FIRST_STEPS, FIRST_LR = 150, 0.02  # of the densities alone, where the bundle holds none
+FIRST_STEPS, FIRST_LR = 150, 0.02  # the densities are trained alone first if the bundle has none
 FITTED_TO = 200  # frames at most, to which tables are fitted
 MEASURED_ON = 40  # frames at most of a set
 
 
-class Settings(NamedTuple):
+class CodecSettings(NamedTuple):
     """How to train: weight of the rate in bits a pixel, steps, crops a step, learning rate, seed of random draws."""
 
     rate: float
@@ -68,7 +68,7 @@ class Settings(NamedTuple):
     seed: int
 
 
-class Row(NamedTuple):
+class CodecRow(NamedTuple):
     """What one level of the codec before or after did to the frames of a set."""
 
     data: str
@@ -96,10 +96,10 @@ class OwnCodec:
     bundle: Bundle
     made: Bundle
     site: Site
-    settings: Settings
+    settings: CodecSettings
     run: Path
     trained_on: int
-    rows: Sequence[Row]
+    rows: Sequence[CodecRow]
 
     @property
     def worse(self) -> list[str]:
@@ -117,12 +117,12 @@ class OwnCodec:
         curve: NDArray[np.float64] = np.array(points, np.float64).T
         return curve
 
-    def _of(self, data: str, codec: str) -> list[Row]:
+    def _of(self, data: str, codec: str) -> list[CodecRow]:
         return [row for row in self.rows if (row.data, row.codec) == (data, codec)]
 
     @property
     def bytes_at_equal_agreement(self) -> list[dict[str, Any]]:
-        """For each set and head: what level 0 needs before, and what is needed after for the same agreement."""
+        """Return, for each set and head, the old codec's bytes at level 0 and the new one's for the same agreement."""
         return [
             {"data": data, "head": head, **self._bytes(data, head)}
             for data in dict.fromkeys(row.data for row in self.rows)
@@ -165,7 +165,7 @@ class OwnCodec:
 
 
 def own_codec(
-    bundle: Bundle, name: str, site: Site, other: Frames, settings: Settings, where: Where
+    bundle: Bundle, name: str, site: Site, other: Frames, settings: CodecSettings, where: Where
 ) -> OwnCodec:
     """Train, write a bundle beside the run, and measure the bundle and it at each of their levels.
 
@@ -210,7 +210,7 @@ def own_codec(
     return OwnCodec(bundle, made, site, settings, run, len(pool), rows)
 
 
-def _task(bundle: Bundle, settings: Settings) -> TrainCodec:
+def _task(bundle: Bundle, settings: CodecSettings) -> TrainCodec:
     """Return the training of the bundle's encoder, densities and blueprint from where they are."""
     if ADAPTER in bundle.server["blueprint"]:
         raise BundleError(f"{bundle.name} has an adapter: train the codec of the bundle that it came from")
@@ -227,19 +227,19 @@ def _task(bundle: Bundle, settings: Settings) -> TrainCodec:
     return task
 
 
-def _schedule(settings: Settings) -> Schedule:
+def _schedule(settings: CodecSettings) -> Schedule:
     return Schedule(
         steps=settings.steps,
         batch=settings.batch,
         lr=settings.lr,
         warmup=WARMUP,
         ema=EMA,
-        sanity_steps=0,  # what begins trained does not overfit a batch as what begins anew does
+        sanity_steps=0,  # a trained start does not overfit a batch as a fresh one does
         checkpoint_every=CHECKPOINT_EVERY,
     )
 
 
-def _recipe(bundle: Bundle, site: Site, settings: Settings, schedule: Schedule) -> dict[str, Any]:
+def _recipe(bundle: Bundle, site: Site, settings: CodecSettings, schedule: Schedule) -> dict[str, Any]:
     """Return all that the result depends on."""
     return {
         "task": "own codec",
@@ -286,15 +286,15 @@ def _measured(
     frames: Sequence[LabelledFrame],
     weights: NDArray[np.float32],
     device: str,
-) -> list[Row]:
+) -> list[CodecRow]:
     """Measure each level of a bundle."""
     predictor, encoder = Predictor(bundle, device), FrameEncoder(bundle.codec)
     levels, seen = range(len(bundle.codec.levels)), track(frames, f"{data} {codec}", len(frames))
     found = agreement(predictor, encoder, weights, seen, levels)
-    return [Row(data, codec, level, one) for level, one in zip(levels, found, strict=True)]
+    return [CodecRow(data, codec, level, one) for level, one in zip(levels, found, strict=True)]
 
 
-def _note(site: Site, settings: Settings, frames: int) -> str:
+def _note(site: Site, settings: CodecSettings, frames: int) -> str:
     return (
         f"Encoder, tables and blueprint were trained on, as a codec of its own, on {frames} unlabelled frames of "
         f"`{site.spec.data}` for {settings.steps} steps of batch {settings.batch}, rate weight {settings.rate:g}. "

@@ -21,13 +21,13 @@ from frankensplit.data.limits import read_yaml
 from frankensplit.errors import DataError, RecipeError, shown
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """Part of a recipe; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Section):
+class RecipeSource(RecipeSection):
     """One data set of the mix."""
 
     data: str = Field(
@@ -52,7 +52,7 @@ class Source(Section):
         return pattern
 
 
-class Schedule(Section):
+class Schedule(RecipeSection):
     """Steps, batch, learning rate (linear warm-up, then cosine)."""
 
     steps: int = Field(ge=1)
@@ -78,7 +78,7 @@ class Schedule(Section):
     keep_every: int | None = Field(None, ge=1, description="steps after which weights are kept for good")
 
 
-class Crops(Section):
+class Crops(RecipeSection):
     """Training crops, and how their pictures vary."""
 
     size: tuple[int, int] = Field((256, 320), description="height, width; multiples of 32")
@@ -91,7 +91,7 @@ class Crops(Section):
     jpeg: float = Field(0.0, ge=0, le=1, description="share of crops that went through JPEG")
 
 
-class BackboneSpec(Section):
+class BackboneSpec(RecipeSection):
     """A timm model."""
 
     model: str
@@ -114,7 +114,7 @@ class BackboneSpec(Section):
     @model_validator(mode="after")
     def _weights_are_no_arguments(self) -> BackboneSpec:
         if mine := sorted({"pretrained", "checkpoint", "weights"} & set(self.arguments)):
-            raise ValueError(f"{' and '.join(mine)} belong beside arguments, not into them")
+            raise ValueError(f"{' and '.join(mine)} must stand beside arguments, not in them")
         if sum(map(bool, (self.pretrained, self.checkpoint, self.weights))) > 1:
             raise ValueError("give one of pretrained, checkpoint and weights")
         return self
@@ -131,14 +131,14 @@ class PretrainedSpec(BackboneSpec):
     )
 
 
-class BlueprintSpec(Section):
+class BlueprintSpec(RecipeSection):
     """A blueprint family and its arguments."""
 
     family: str
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
-class EncoderSpec(Section):
+class EncoderSpec(RecipeSection):
     """The encoder's size and activation."""
 
     size: Literal["s", "m", "l", "nano"] = "s"
@@ -147,19 +147,19 @@ class EncoderSpec(Section):
     )
 
 
-class Rate(Section):
+class Rate(RecipeSection):
     """Weight of the rate in bits per input pixel beside the distortion over the target's variance."""
 
     weight: float = Field(gt=0)
     warmup: float = Field(0.5, ge=0, le=1, description="share of the run over which the weight rises from 0")
 
 
-class Common(Section):
+class Common(RecipeSection):
     """What every recipe has."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the run")
     seed: int = Field(0, ge=0)
-    data: list[Source] = Field(min_length=1)
+    data: list[RecipeSource] = Field(min_length=1)
     crops: Crops = Crops()
     schedule: Schedule
 
@@ -187,7 +187,7 @@ class BackboneRecipe(Common):
     detect: list[str] = Field(default_factory=list, description="mask classes whose components are boxes")
 
 
-class Saliency(Section):
+class Saliency(RecipeSection):
     """Paper Eq. 11: the error counts ``uniform`` everywhere and ``salient`` times the map more where it is high."""
 
     uniform: float = Field(0.5, ge=0, description="gamma1")
@@ -252,7 +252,7 @@ class CodecRecipe(Common):
         return self
 
 
-class HeadSpec(Section):
+class HeadSpec(RecipeSection):
     """A head: its kind is a file of models/heads, its name the topic of its results."""
 
     kind: str

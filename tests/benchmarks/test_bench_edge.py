@@ -13,7 +13,7 @@ import pytest
 from tiny_codec import write_codec
 
 from frankensplit.benchmarks.edge_aims import AIMS, judge
-from frankensplit.benchmarks.edge_path import STAGES, Camera, Frame, Sample, Summary
+from frankensplit.benchmarks.edge_path import STAGES, CallTimes, CameraFormat, CameraPicture, Summary
 from frankensplit.bundle import PRECISIONS, Codec
 from frankensplit.cli import main
 from fs_bench import edge
@@ -114,11 +114,11 @@ def test_an_aim_without_rows_is_not_met_and_not_missed() -> None:
 
 def test_cameras_send_what_the_node_understands() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (36, 48, 3), dtype=np.uint8)
-    frame = Frame(rgb)
+    frame = CameraPicture(rgb)
     for encoding in ("rgb8", "bgr8"):
-        camera = Camera(36, 48, encoding)
+        camera = CameraFormat(36, 48, encoding)
         np.testing.assert_array_equal(camera.to_rgb(frame.seen_by(camera)), rgb)
-    jpeg = Camera(72, 96, "jpeg")
+    jpeg = CameraFormat(72, 96, "jpeg")
     assert jpeg.to_rgb(frame.seen_by(jpeg)).shape == (72, 96, 3)
     assert frame.seen_by(jpeg) is frame.seen_by(jpeg)
 
@@ -126,7 +126,7 @@ def test_cameras_send_what_the_node_understands() -> None:
 def test_shares_are_of_all_stages() -> None:
     stages = dict(zip(STAGES, (1.0, 2.0, 6.0, 1.0), strict=True))
     summary = Summary.of(
-        [Sample(10, 9, stages), Sample(30, 27, {name: 3 * one for name, one in stages.items()})]
+        [CallTimes(10, 9, stages), CallTimes(30, 27, {name: 3 * one for name, one in stages.items()})]
     )
     assert (summary.wall_ms, summary.cpu_ms, summary.best_ms) == (20, 18, 9)
     assert summary.share("convert", "scale") == pytest.approx(0.3)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from frankensplit.benchmarks.settings import Setting, choose, read_results, representative, settings_of
+from frankensplit.benchmarks.settings import RatedSetting, choose, read_results, representative, settings_of
 from frankensplit.cli import main
 from frankensplit.errors import DataError
 
@@ -70,18 +70,18 @@ COMPONENTS = {
 
 def test_the_cheapest_setting_that_is_good_enough():
     chosen = choose(RESULTS, None, 0.4)
-    assert chosen["jpeg"] == Setting("jpeg", 60, 22000.0, 0.4, True)
+    assert chosen["jpeg"] == RatedSetting("jpeg", 60, 22000.0, 0.4, True)
     assert chosen["h264-p"].quality == 30
     assert choose(RESULTS, "segmentation", 1.0)["jpeg"].quality == 40
 
 
 def test_a_codec_that_never_is_stands_with_its_best_and_says_so():
-    assert choose(RESULTS, None, 0.4)["webp"] == Setting("webp", 75, 20000.0, 0.7, False)
+    assert choose(RESULTS, None, 0.4)["webp"] == RatedSetting("webp", 75, 20000.0, 0.7, False)
     assert not choose(RESULTS, "presence", 0.4)["frankensplit"].reaches
 
 
 def test_without_results_the_middle_of_the_sweep_stands():
-    assert representative("frankensplit") == Setting("frankensplit", 0)
+    assert representative("frankensplit") == RatedSetting("frankensplit", 0)
     assert representative("png").quality is None
     with pytest.raises(DataError, match="gif"):
         representative("gif")

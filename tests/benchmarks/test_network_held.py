@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import pytest
 
-from frankensplit.benchmarks.held import LOOKS, Arrival, Play, delivered, figures, held, newest
+from frankensplit.benchmarks.held import LOOKS, HeldPrediction, Play, delivered, figures, held, newest
 
 MS = 1_000_000
 PLAY = Play(start_ns=1000 * MS, period_ns=100 * MS, count=4)  # frames at 1000, 1100, 1200 and 1300 ms
-BEFORE = Arrival(900 * MS, 950 * MS)
+BEFORE = HeldPrediction(900 * MS, 950 * MS)
 
 
-def arrival(place: int, after_ms: int) -> Arrival:
+def arrival(place: int, after_ms: int) -> HeldPrediction:
     """Make the prediction of a frame that is there so long after the frame was taken."""
     stamp_ns = PLAY.start_ns + place * PLAY.period_ns
-    return Arrival(stamp_ns, stamp_ns + after_ms * MS)
+    return HeldPrediction(stamp_ns, stamp_ns + after_ms * MS)
 
 
-def figures_of(*arrivals: Arrival) -> dict:
+def figures_of(*arrivals: HeldPrediction) -> dict:
     """Score 100 for a frame's own prediction, and 40 less for each frame that it is older."""
 
     def score(place: int, at: int) -> float:

@@ -21,13 +21,13 @@ from frankensplit.edge.runtimes import RuntimeOptions, open_runtime
 from frankensplit.places import DATA_ROOT
 from frankensplit.training.data.pools import read_pictures
 from frankensplit.training.export.contexts import fit_contexts
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 
 HELD_OUT = "^0016E5_00[3-9]"
 Ints = NDArray[np.int32]
 
 
-def latents(codec: Codec, source: Source, every: int) -> Iterator[Ints]:
+def latents(codec: Codec, source: RecipeSource, every: int) -> Iterator[Ints]:
     """Yield the symbols of each N-th frame of a source."""
     network = open_runtime("onnxruntime", codec.encoder_path, RuntimeOptions(threads=1))
     for rgb in read_pictures(source.model_copy(update={"every": every}), DATA_ROOT):
@@ -38,11 +38,11 @@ def measure(bundle: str, every: int = 1) -> dict[str, float]:
     """Fit contexts to each N-th training frame; code each N-th frame of camvid:val both ways."""
     codec = Codec.open(bundle)
     training = [
-        Source(data="camvid:train", share=1, exclude=HELD_OUT),
-        Source(data="street:train", share=1, frames=max(60 // every, 1)),
+        RecipeSource(data="camvid:train", share=1, exclude=HELD_OUT),
+        RecipeSource(data="street:train", share=1, frames=max(60 // every, 1)),
     ]
     contexts = fit_contexts([one for source in training for one in latents(codec, source, every)])
-    frames = list(latents(codec, Source(data="camvid:val", share=1), every))
+    frames = list(latents(codec, RecipeSource(data="camvid:val", share=1), every))
     static = [encode(one, codec.tables) for one in frames]
     context = [encode_in_context(one, contexts) for one in frames]
     for one, payload in zip(frames, context, strict=True):

@@ -27,7 +27,7 @@ from frankensplit.codec import (
 def load_extension(name: str) -> ModuleType:
     """Import one compiled module of CompressAI without the package, which would pull in torch and torchvision."""
     full_name = f"compressai.{name}"
-    if full_name not in sys.modules:  # under its own name, since pybind11 refuses to load a module twice
+    if full_name not in sys.modules:  # the package's own name: pybind11 refuses to load a module twice
         package = importlib.util.find_spec("compressai")
         if package is None or package.submodule_search_locations is None:
             pytest.skip("compressai is not installed: pip install --no-deps compressai")

@@ -53,7 +53,7 @@ def write_bag(
     garbled: int | None = None,
     compression: str = "NONE",
 ) -> None:
-    """Write four images a topic; ``damaged`` lacks a byte of its pixels, ``garbled`` is no message at all."""
+    """Write four images a topic; ``damaged`` lacks a byte of its pixels, ``garbled`` is not a message at all."""
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 

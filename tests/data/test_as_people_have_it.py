@@ -240,7 +240,7 @@ REFUSED = [
     ("a database that is empty", foreign_file(b"", "x.db3", 0), "record again"),
     ("an mcap of others", foreign_file(MCAP_OF_OTHERS, "x.mcap", 0), "not recorded by ROS 2"),
     ("an index that does not fit", short_index, "`ros2 bag reindex "),
-    ("an index that is no YAML", with_index("a: [\n"), r"cannot open .* did not find .*reindex "),
+    ("an index that is not YAML", with_index("a: [\n"), r"cannot open .* did not find .*reindex "),
     ("an index of a file that is missing", with_another_file, r"gone_1.mcap.*give one that is there \(\S*/bag.mcap\)"),
     ("an index alone", with_index("", keep=False), "no file of messages: copy them there"),
     ("an mcap that was cut before its first image", cut_early(""), "has no frames; .* was cut off, as by"),

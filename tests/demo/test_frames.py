@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 
 from frankensplit.results import MaskResult
-from fs_demo.frames import KEPT, WAIT_NS, Cost, FrameBook
+from fs_demo.frames import KEPT, WAIT_NS, FrameBook, FrameCost
 
 RGB = np.zeros((4, 6, 3), np.uint8)
 MASK = np.zeros((4, 6), np.uint8)
 
 
-def cost(sequence: int = 0) -> Cost:
-    return Cost(sequence, 100, {"edge": 1.0}, 2.0, 0, 0, 0)
+def cost(sequence: int = 0) -> FrameCost:
+    return FrameCost(sequence, 100, {"edge": 1.0}, 2.0, 0, 0, 0)
 
 
 def fill(

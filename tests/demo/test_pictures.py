@@ -9,9 +9,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from fs_demo.frames import Cost, DemoFrame
+from fs_demo.frames import DemoFrame, FrameCost
 from fs_demo.gallery import Gallery, caption
-from fs_demo.sheet import GAP, Chosen, Row, contact_sheet, fitted, legend_of, side_by_side
+from fs_demo.sheet import GAP, Chosen, SheetRow, contact_sheet, fitted, legend_of, side_by_side
 from fs_demo.video import OverlayVideo
 
 
@@ -20,7 +20,7 @@ def flat(value: int, height: int = 60, width: int = 80) -> NDArray[np.uint8]:
 
 
 def test_a_sheet_holds_each_picture_whole():
-    rows = [Row((flat(10 * row), flat(10 * row + 5)), f"frame {row}") for row in range(1, 4)]
+    rows = [SheetRow((flat(10 * row), flat(10 * row + 5)), f"frame {row}") for row in range(1, 4)]
     sheet = contact_sheet("title", ["one", "two"], ("camera", "predicted"), rows, {"Sky": (1, 2, 250)})
     assert sheet.shape[1] == 2 * 80 + 3 * GAP
     for row in range(1, 4):
@@ -30,7 +30,7 @@ def test_a_sheet_holds_each_picture_whole():
 
 
 def test_a_sheet_takes_pictures_of_other_sizes_and_missing_ones():
-    rows = [Row((flat(50), flat(60), flat(70)), "a"), Row((flat(80, 30, 40),), "b")]
+    rows = [SheetRow((flat(50), flat(60), flat(70)), "a"), SheetRow((flat(80, 30, 40),), "b")]
     sheet = contact_sheet("t", [], ("camera", "predicted", "truth"), rows, {})
     assert (sheet == 80).all(axis=2).sum() >= 60 * 80
 
@@ -87,7 +87,7 @@ def test_a_video_without_pictures_is_no_file(tmp_path: Path):
 
 def demo_frame(index: int, height: int, width: int) -> DemoFrame:
     frame = DemoFrame(index * 100_000_000, rgb=flat(200, height, width))
-    frame.cost = Cost(index, 100, {}, 20.0, 0, 0, 0)
+    frame.cost = FrameCost(index, 100, {}, 20.0, 0, 0, 0)
     return frame
 
 
@@ -109,12 +109,12 @@ def test_a_sheet_does_not_stretch():
     tall = fitted(flat(80, 80, 60), (60, 80))
     assert tall.shape == (60, 80, 3) and (tall == 80).all(axis=2).sum() == 60 * 45
     assert (tall[:, :17] != 80).all() and (tall[:, -17:] != 80).all()
-    rows = [Row((flat(50),), "a"), Row((flat(80, 80, 60),), "b")]
+    rows = [SheetRow((flat(50),), "a"), SheetRow((flat(80, 80, 60),), "b")]
     assert (contact_sheet("t", [], ("camera",), rows, {}) == 80).all(axis=2).sum() == 60 * 45
 
 
 def test_a_long_title_is_wrapped():
-    rows = [Row((flat(50),), "a")]
+    rows = [SheetRow((flat(50),), "a")]
     one, long, path = (
         contact_sheet(title, [], ("camera",), rows, {})
         for title in ("t", "a title of words " * 3, "/a/path" * 9)

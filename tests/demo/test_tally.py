@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="accuracy is measured by the heads' own metrics: needs torch")
 
 from frankensplit.results import ClassesResult, MaskResult
-from fs_demo.frames import Cost, DemoFrame
+from fs_demo.frames import DemoFrame, FrameCost
 from fs_demo.live_table import line, number
 from fs_demo.tally import REST, TOTAL, Tally, percentiles
 
@@ -40,7 +40,7 @@ def frame(index: int, predicted: NDArray[np.uint8] | None = None, **cost: Any) -
     stages = {"edge: encoder": 10.0 + index, "transit": math.nan if index == 0 else 1.0}
     made = DemoFrame(index * 100_000_000, truth=mask())
     made.rgb = np.full((40, 40, 3), index, np.uint8)
-    made.cost = Cost(stages_ms=stages, latency_ms=20.0 + 2 * index, **given)
+    made.cost = FrameCost(stages_ms=stages, latency_ms=20.0 + 2 * index, **given)
     seen = mask() if predicted is None else predicted
     made.results = {
         "segmentation": MaskResult(seen),

@@ -47,7 +47,7 @@ def test_the_profiles_of_this_package(made_up, repository):
     ("text", "level", "says"),
     [
         (None, FAULT, "/etc/dds.xml cannot be read: No such file"),
-        ("<profiles>", FAULT, "/etc/dds.xml is no XML"),
+        ("<profiles>", FAULT, "/etc/dds.xml is not XML"),
         (PROFILE.format(SHM.format(1000).replace("shm", "other"), "true"), FAULT, "does not describe: shm"),
         (PROFILE.format(SHM.format(67108864), "false"), NOTE, "is_default_profile"),
         (PROFILE.format(SHM.format(1 << 19), "true"), NOTE, "best effort loses frames"),

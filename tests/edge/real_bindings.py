@@ -91,7 +91,7 @@ def _problems_of(owner, name: str, member: str, kind) -> Iterator[str]:
         return
     if not hasattr(kind, "parameters"):
         if not isinstance(found, property):
-            yield f"{name}.{member} is no property"
+            yield f"{name}.{member} is not a property"
         elif kind.written and found.fset is None:
             yield f"{name}.{member} is read-only"
         return

@@ -102,7 +102,7 @@ def scaled_model(tmp_path, model):
 def test_a_level_scales_the_latent(scaled_model, model):
     pixels = np.full((1, 32, 32, 3), 200, np.uint8)
     assert set(open_runtime("onnxruntime", scaled_model)(pixels, 0.25).flat) == {25}
-    with pytest.raises(BundleError, match=r"scale 0\.25 asked of an encoder without quality levels"):
+    with pytest.raises(BundleError, match=r"scale is 0\.25, but this encoder has no quality levels"):
         open_runtime("onnxruntime", model)(pixels, 0.25)
 
 

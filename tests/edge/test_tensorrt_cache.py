@@ -103,7 +103,7 @@ def test_a_link_is_not_followed(cache, tmp_path):
     with pytest.raises(CacheUnsafe, match=r"b\.engine is a link"):
         cache.load("b")
     (tmp_path / "linked").symlink_to(cache.folder)
-    with pytest.raises(CacheUnsafe, match="no folder of its own but a link"):
+    with pytest.raises(CacheUnsafe, match="is a link or a file, not a folder"):
         EngineCache(tmp_path / "linked").load("a")
 
 

@@ -288,7 +288,7 @@ def test_auto_goes_on_with_copies_where_mapping_fails(monkeypatch, model, tmp_pa
 
 def test_zero_copy_is_refused_where_memory_is_not_shared(discrete, model, tmp_path):
     build(model, tmp_path)
-    with pytest.raises(RuntimeUnavailable, match="zero copy asked of Fake GPU"):
+    with pytest.raises(RuntimeUnavailable, match="zero copy is 'on', but Fake GPU has its own memory"):
         open_tensorrt(model, tmp_path, zero_copy="on")
     with pytest.raises(RuntimeUnavailable, match="'maybe', expected 'auto', 'on' or 'off'"):
         open_tensorrt(model, tmp_path, zero_copy="maybe")

@@ -269,7 +269,7 @@ def test_photographs_without_labels(tmp_path, bundle_path, known_rivals, capsys,
     for name in ("frankensplit", "training-free", "perfect"):
         assert f" {name} " in text
     assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.count("for our loss, perfect needs") == 2  # of the heads that say something
+    assert text.count("perfect needs") == 2  # one line for each head that says something
     assert "| - |" in summary_markdown(result | {"command": "x"})
 
 

@@ -119,7 +119,7 @@ def test_intra_frames_decode_alone(name, frames):
 def test_key_frames_come_at_the_interval_and_nowhere_else(codec, frames):
     for keys, expected in (("gop10", {0, 10}), ("p", {0})):
         coder = _open(f"{codec}-{keys}")
-        cut = [*frames[:5], *(255 - rgb for rgb in frames[5:])]  # a scene cut is no reason
+        cut = [*frames[:5], *(255 - rgb for rgb in frames[5:])]  # a scene cut must not start a new key frame
         alone = [_open(f"{codec}-{keys}").decode(coder.encode(rgb)) for rgb in cut]
         assert {index for index, rgb in enumerate(alone) if rgb is not None} == expected
 

@@ -17,7 +17,7 @@ import pytest
 from frankensplit.bundle import Bundle, codec_id, write_manifest
 from frankensplit.cli import main
 from frankensplit.errors import BundleError
-from frankensplit.kinds import Name, Number, Several, Switch, Whole
+from frankensplit.kinds import Name, Number, Several, TrueOrFalse, Whole
 from frankensplit.models.backbone import build_backbone
 from frankensplit.models.blueprints import build_blueprint
 from frankensplit.models.cuts import families, find_cut
@@ -435,7 +435,7 @@ def test_every_family_has_a_list_without_texts():
 def test_kinds_say_what_they_accept():
     assert str(Several(Whole(1, 8), 4, 4)) == "a list of 4, each a whole number in 1..8"
     assert Number(0, 1).accepts(1) and not Number(0, 1).accepts(10**400)
-    assert not Whole(0, 1).accepts(True) and Switch().accepts(True) and not Switch().accepts(1)
+    assert not Whole(0, 1).accepts(True) and TrueOrFalse().accepts(True) and not TrueOrFalse().accepts(1)
 
 
 def test_the_committed_bundles_are_on_the_lists(street):

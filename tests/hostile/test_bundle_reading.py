@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a bundle that are no files, declare more than they hold, or hold more than anybody needs."""
+"""Files of a bundle that are not plain files, declare more than they hold, or hold more than anybody needs."""
 
 from __future__ import annotations
 

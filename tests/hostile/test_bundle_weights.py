@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of the server that are no weights: refused where the networks are built, not at a frame."""
+"""Weights of the server that are not weights are refused where the networks are built, not at a frame."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ from frankensplit.evaluation.records import FrameRecord, load_records, load_resu
 from frankensplit.training.finished import read_json
 from frankensplit.training.loop import checkpoint
 from frankensplit.training.loop.checkpoint import (
-    Progress,
+    TrainingProgress,
     held,
     is_finished,
     load_weights,
     save,
     save_weights,
 )
-from frankensplit.training.loop.figures import Table, read_table
+from frankensplit.training.loop.figures import StepTable, read_table
 from frankensplit.training.loop.stepper import Stepper
 from frankensplit.writing import write_file
 
@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_is_named_and_stays(tmp_path, damage):
 @pytest.mark.parametrize("key", ["task", "optimiser", "step", "average"])
 def test_a_checkpoint_of_other_networks_is_named(tmp_path, key):
     average = torch.optim.swa_utils.AveragedModel(color_task())
-    save(tmp_path, _stepper(), average, RECIPE, Progress(6))
+    save(tmp_path, _stepper(), average, RECIPE, TrainingProgress(6))
     assert checkpoint.resume(tmp_path, _stepper(), average, RECIPE).step == 6
     assert not is_finished(tmp_path, RECIPE)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
@@ -193,7 +193,7 @@ def test_a_row_that_a_full_disk_cut_is_dropped(tmp_path, end):
     path = tmp_path / "log.csv"
     path.write_text("step,loss,twice\n0,1,2\n1,nan,inf\n" + end)
     assert read_table(path)[0] == [0, 1]
-    Table(path, 9).write(2, {"loss": 0.25, "twice": 0.5})
+    StepTable(path, 9).write(2, {"loss": 0.25, "twice": 0.5})
     assert read_table(path)[0] == [0, 1, 2]
 
 

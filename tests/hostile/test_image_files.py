@@ -131,7 +131,7 @@ def test_a_small_file_of_many_bytes_of_pixels_is_refused(no_decoder: None, file:
 
 
 def test_empty_frames_of_cameras_are_decoded():
-    """A lens cap is no attack: 4K in any format, and 24 megapixels of baseline JPEG."""
+    """A black frame is not an attack: 4K in any format, and 24 megapixels of baseline JPEG."""
     black = np.zeros((2160, 3840, 3), np.uint8)
     for suffix, options in ((".png", []), (".jpg", []), (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101])):
         file = cv2.imencode(suffix, black, options)[1].tobytes()

@@ -233,7 +233,7 @@ def test_presence_counts_half_a_percent():
     mask = np.zeros((100, 100), np.uint8)
     mask[0, :50] = 4
     mask[1, :49] = 5
-    mask[2, :] = 11  # void is no class
+    mask[2, :] = 11  # void is not a class
     assert np.flatnonzero(present_classes(mask, 11)).tolist() == [0, 4]
 
 

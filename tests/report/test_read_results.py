@@ -71,7 +71,7 @@ def test_a_file_that_was_asked_for_must_be_a_result(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", '{"heads": ', "\0"])
 def test_broken_json_names_the_file(tmp_path, text):
-    with pytest.raises(DataError, match=r"result\.json is no readable JSON"):
+    with pytest.raises(DataError, match=r"result\.json is not readable JSON"):
         read_results([written(tmp_path, text)])
 
 
@@ -81,7 +81,7 @@ def test_an_empty_folder_says_how_to_make_results(tmp_path):
 
 
 def test_a_missing_path_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere is no file or folder"):
+    with pytest.raises(DataError, match="nowhere is not a file or folder"):
         read_results([tmp_path / "nowhere"])
 
 

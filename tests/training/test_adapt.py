@@ -21,7 +21,7 @@ from frankensplit.edge.encoder import FrameEncoder
 from frankensplit.errors import DataError
 from frankensplit.inference.predictor import Predictor
 from frankensplit.models.adapter import AdaptedBlueprint
-from frankensplit.training.data.site import Site, Spec, site_batches
+from frankensplit.training.data.site import Site, SiteSpec, site_batches
 from frankensplit.training.tasks.codec import TrainBlueprint
 
 pytestmark = pytest.mark.skipif(find_spec("compressai") is None, reason="training needs compressai")
@@ -56,7 +56,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, frames):
-    """A folder of them, with one among them that is no picture."""
+    """A folder of them, with one among them that is not a picture."""
     folder = tmp_path_factory.mktemp("site")
     for index, rgb in enumerate(frames):
         cv2.imwrite(str(folder / f"f{index:02d}.png"), rgb[:, :, ::-1])
@@ -129,7 +129,7 @@ def test_held_out_frames_come_nearer(whole):
 def test_what_cannot_be_read_is_named(whole, capsys):
     _, result = whole
     assert list(result["skipped"]) == ["f03-broken.png"]
-    # 11 files: the last two are kept apart, one of the other nine is no picture.
+    # 11 files: the last two are held out, one of the other nine is not a picture.
     assert (result["trained_on_frames"], result["held_out_frames"]) == (8, 2)
 
 
@@ -186,7 +186,7 @@ def test_an_adapter_begins_as_the_identity():
 
 
 def test_frames_kept_apart_are_never_drawn(site, damaged):
-    data = Site(Spec(str(site), every=2), site)  # 6 of 11: the sixth is kept apart
+    data = Site(SiteSpec(str(site), every=2), site)  # 6 of 11: the sixth is kept apart
     assert [frame.key for frame in data.held_out()] == ["f09"]
     pool = data.pool(damaged.codec)
     names = {shot.key.rpartition("/")[2] for shot in pool}
@@ -197,7 +197,7 @@ def test_frames_kept_apart_are_never_drawn(site, damaged):
 
 
 def test_crops_have_the_scale_of_the_codec(site, damaged):
-    pool = Site(Spec(str(site)), site).pool(damaged.codec)
+    pool = Site(SiteSpec(str(site)), site).pool(damaged.codec)
     assert {shot.rgb.shape for shot in pool} == {(*SIZE, 3)}
     image = site_batches(pool, seed=0, batch=4, steps=1)[0]["image"]
     assert image.shape == (4, 3, *SIZE) and image.dtype == torch.uint8
@@ -205,7 +205,7 @@ def test_crops_have_the_scale_of_the_codec(site, damaged):
 
 def test_too_few_frames(site, damaged, tmp_path, capsys):
     with pytest.raises(DataError, match=r"has 4 frames.* at least 5"):
-        Site(Spec(str(site), every=3), site)
+        Site(SiteSpec(str(site), every=3), site)
     assert _adapt(damaged, site, tmp_path / "out", "--frames", "4")[0] == 2
     assert "at least 5" in capsys.readouterr().err
 

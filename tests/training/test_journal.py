@@ -9,8 +9,8 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from frankensplit.training.loop.figures import Table, read_table
-from frankensplit.training.loop.journal import Journal
+from frankensplit.training.loop.figures import StepTable, read_table
+from frankensplit.training.loop.journal import TrainingLog
 
 
 def _points(run):
@@ -28,10 +28,10 @@ def _points(run):
 
 def test_table_drops_the_lost_end_and_goes_on(tmp_path):
     path = tmp_path / "t.csv"
-    table = Table(path, 0)
+    table = StepTable(path, 0)
     for step in range(5):
         table.write(step, {"loss": step / 3, "rate": math.nan})
-    Table(path, 3).write(3, {"loss": 7, "rate": 8})
+    StepTable(path, 3).write(3, {"loss": 7, "rate": 8})
     assert path.read_text().splitlines() == [
         "step,loss,rate",
         "0,0,nan",
@@ -45,25 +45,25 @@ def test_table_drops_the_lost_end_and_goes_on(tmp_path):
 
 
 def test_table_that_begins_anew_forgets_all(tmp_path):
-    Table(tmp_path / "t.csv", 0).write(0, {"old": 1})
-    Table(tmp_path / "t.csv", 0).write(0, {"new": 2})
+    StepTable(tmp_path / "t.csv", 0).write(0, {"old": 1})
+    StepTable(tmp_path / "t.csv", 0).write(0, {"new": 2})
     assert (tmp_path / "t.csv").read_text() == "step,new\n0,2\n"
     assert read_table(tmp_path / "none.csv") == ([], {})
 
 
 def test_resumed_run_has_no_point_twice(tmp_path):
-    with Journal(tmp_path, 4, 0) as journal:
+    with TrainingLog(tmp_path, 4, 0) as journal:
         for step in range(3):
             journal.step(step, {"loss": step + 0.5})
         journal.held_out(2, {"loss": 9.0})
         journal.held_out(3, {"loss": 8.0})
-    with Journal(tmp_path, 4, 2) as journal:  # the checkpoint was after two steps
+    with TrainingLog(tmp_path, 4, 2) as journal:  # the checkpoint was after two steps
         journal.step(2, {"loss": 2.25})
     losses = [("loss", 0, 0.5), ("loss", 1, 1.5), ("loss", 2, 2.25)]
     assert _points(tmp_path) == [("held-out/loss", 2, 9.0), *losses]
 
 
 def test_progress_is_shown_from_the_first_step_on(tmp_path, capfd):
-    with Journal(tmp_path, 4, 2) as journal:
+    with TrainingLog(tmp_path, 4, 2) as journal:
         journal.step(2, {"loss": 0.125})
     assert "3/4" in capfd.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 from frankensplit.errors import DataError
 from frankensplit.models.heads import head_class
 from frankensplit.training.data.label_sets import load_labelled
-from frankensplit.training.recipe import HeadSpec, Source
+from frankensplit.training.recipe import HeadSpec, RecipeSource
 from frankensplit.training.where import Where
 
 ABOUT = {"class_names": ["sky", "Car"], "class_colors_rgb": [[1, 2, 3], [4, 5, 6]], "void_index": 2}
@@ -34,7 +34,7 @@ def masks(tmp_path):
 
 def test_label_sets_follow_the_set_and_frequencies_are_counted(masks):
     heads = [HeadSpec(kind="segmentation"), HeadSpec(kind="detections", name="cars", detect=["Car"])]
-    source = Source(data=str(masks), exclude="^b")
+    source = RecipeSource(data=str(masks), exclude="^b")
     labels, pools, held_out = load_labelled(heads, [source], Where(masks, masks))
     assert [len(pool) for pool in (*pools, *held_out)] == [1, 1]
     assert labels["cars"] == {
@@ -53,7 +53,7 @@ def test_label_sets_follow_the_set_and_frequencies_are_counted(masks):
 def test_a_set_without_names_is_refused(masks):
     (masks / "labels.json").unlink()
     with pytest.raises(DataError, match=r"labels\.json with class_names"):
-        load_labelled([HeadSpec(kind="segmentation")], [Source(data=str(masks))], Where(masks, masks))
+        load_labelled([HeadSpec(kind="segmentation")], [RecipeSource(data=str(masks))], Where(masks, masks))
 
 
 @pytest.mark.parametrize(

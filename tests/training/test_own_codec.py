@@ -125,7 +125,7 @@ def test_an_interrupted_training_goes_on(small, camera, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--encoder", "--adapter", "8"], "--adapter leaves the encoder"),
+        (["--encoder", "--adapter", "8"], "--adapter and --encoder exclude each other"),
         (["--rate", "0.2"], "give --encoder too"),
         (["--other", "street:val"], "give --encoder too"),
     ],

@@ -13,7 +13,7 @@ from frankensplit.errors import DataError, RecipeError
 from frankensplit.training.data import pools
 from frankensplit.training.data.batches import Batches
 from frankensplit.training.data.pools import load_pool, read_pictures
-from frankensplit.training.recipe import Crops, Source, parse_recipe
+from frankensplit.training.recipe import Crops, RecipeSource, parse_recipe
 
 CLASSES = ["road", "car"]
 SEGMENTATION = {"segmentation": {"classes": CLASSES, "ignore": 9, "frequency": [0.5, 0.5]}}
@@ -68,7 +68,7 @@ def sorted_kinds(tmp_path):
 
 
 def _load(data, heads=None, **options):
-    return load_pool(Source(data=str(data), **options), data, heads or {})
+    return load_pool(RecipeSource(data=str(data), **options), data, heads or {})
 
 
 def _keys(loaded):
@@ -87,7 +87,7 @@ def test_every_then_pattern_then_at_most(plain):
     assert _keys(_load(plain, every=2)) == ["f0", "f2", "f4"]
     assert _keys(_load(plain, every=2, exclude="f[01]")) == ["f2", "f4"]
     assert _keys(_load(plain, include="[1-5]", exclude="2", frames=3)) == ["f1", "f3", "f4"]
-    pictures = read_pictures(Source(data=str(plain), every=3), plain)
+    pictures = read_pictures(RecipeSource(data=str(plain), every=3), plain)
     assert [picture[0, 0, 0] for picture in pictures] == [0, 30]
 
 
@@ -96,7 +96,7 @@ def test_keys_name_the_source(plain):
 
 
 def test_the_street_has_as_many_frames_as_are_asked_for(tmp_path):
-    loaded = load_pool(Source(data="street:val", frames=2), tmp_path, SEGMENTATION)
+    loaded = load_pool(RecipeSource(data="street:val", frames=2), tmp_path, SEGMENTATION)
     assert _keys(loaded) == ["street_val_00000", "street_val_00001"]
 
 

@@ -56,7 +56,7 @@ def test_fault_is_named(repository, change, named):
 @pytest.mark.parametrize(
     ("backbone", "named"),
     [
-        ({"model": "resnet18", "arguments": {"pretrained": True}}, "pretrained belong beside arguments"),
+        ({"model": "resnet18", "arguments": {"pretrained": True}}, "pretrained must stand beside arguments"),
         (
             {"model": "resnet18", "pretrained": True, "checkpoint": "w.pth"},
             "one of pretrained, checkpoint and weights",

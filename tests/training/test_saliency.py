@@ -274,7 +274,7 @@ def test_each_predicted_class_of_a_mask_counts_alike():
 
 def test_peaks_of_a_heat_map_are_summed():
     raw = torch.full((1, 2, 5, 5), -9.0)
-    raw[0, 0, 1, 1], raw[0, 0, 1, 2] = 2.0, 1.0  # the second is no peak
+    raw[0, 0, 1, 1], raw[0, 0, 1, 2] = 2.0, 1.0  # the second is not a peak
     raw[0, 1, 4, 4], raw[0, 1, 0, 0] = 0.0, -2.0  # the second is below the threshold
     expected = torch.sigmoid(torch.tensor(2.0)) + 0.5
     assert torch.allclose(head_scores(Named("boxes", 0.3), (raw, None), [None]), expected)

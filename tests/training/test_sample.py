@@ -8,7 +8,7 @@ import pytest
 
 from frankensplit.training.data import sample as module
 from frankensplit.training.data.sample import sample, spread, thinned
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 15, 16, 17, 100, 1000])
@@ -42,6 +42,6 @@ def test_spread_gives_all_where_there_are_fewer():
 
 def test_frames_are_scaled_and_padded_and_the_street_ends_somewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STREET_FRAMES", 3)
-    frames = sample([Source(data="street:train", frames=200)], (90, 120), tmp_path, 100)
+    frames = sample([RecipeSource(data="street:train", frames=200)], (90, 120), tmp_path, 100)
     assert [frame.shape for frame in frames] == [(96, 128, 3)] * 3
     assert frames[0].dtype == np.uint8

@@ -68,11 +68,11 @@ class Source(ABC):
 
     kind: ClassVar[str]
     rate_hz: float | None = None  # the source's own rate, where it has one
-    truth: TruthKind | None = None  # what the first frame has
+    truth: TruthKind | None = None  # the kind of truth of the first frame
 
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
-        self.notes: list[str] = []  # what is odd about the source
+        self.notes: list[str] = []  # remarks about oddities of the source
 
     @property
     def has_truth(self) -> bool:
@@ -109,7 +109,7 @@ class Source(ABC):
 
 
 def nothing_left(what: str, total: int, skipped: Sequence[Skipped], notes: Sequence[str]) -> DataError:
-    """Return the error of a source none of whose frames can be used."""
+    """Return the error of a source that has no usable frames."""
     if not skipped:
         return DataError("; ".join([f"{what} has no frames", *notes]))
     first = skipped[0]
@@ -161,7 +161,7 @@ class Place:
         return path if path and not path.is_dir() and path.suffix.lower() in suffixes else None
 
 
-class Kind(Protocol):
+class SourceKind(Protocol):
     """What the file of a source gives."""
 
     ORDER: int
@@ -208,10 +208,10 @@ def index_ns(index: int, fps: float) -> int:
     return round(index * SECOND_NS / fps)
 
 
-def _kinds() -> list[Kind]:
+def _kinds() -> list[SourceKind]:
     """Return the files of all kinds, in the order in which they are asked."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
-    kinds = [cast(Kind, importlib.import_module(f"{__name__}.{name}")) for name in names]
+    kinds = [cast(SourceKind, importlib.import_module(f"{__name__}.{name}")) for name in names]
     return sorted(kinds, key=lambda kind: kind.ORDER)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frankensplit.data.coco import Picture
+from frankensplit.data.coco import ListedPicture
 from frankensplit.data.pictures import PICTURE_SUFFIXES, turn_of
 from frankensplit.data.truth import Boxes
 from frankensplit.errors import DataError
@@ -47,7 +47,9 @@ def paired(
     raise DataError(f"{name}: the mask is {columns}x{rows}, expected {width}x{height} as the picture")
 
 
-def shown_boxes(picture: Picture, listed: Path, name: str, rgb: NDArray[np.uint8], data: bytes) -> Boxes:
+def shown_boxes(
+    picture: ListedPicture, listed: Path, name: str, rgb: NDArray[np.uint8], data: bytes
+) -> Boxes:
     """Return a picture's boxes as it is shown; where just its stored size is declared, they are turned with it."""
     (height, width), turn = rgb.shape[:2], turn_of(data)
     if picture.size in (None, (height, width)):

@@ -57,7 +57,7 @@ class CocoSource(ListedSource):
     def _existing(self, name: str) -> Path | None:
         try:
             path = self.annotations.picture_path(name)
-        except DataError:  # said when it is loaded
+        except DataError:  # loading it reports the error
             return None
         return path if path.is_file() else None
 
@@ -70,7 +70,7 @@ def open_place(place: Place, fps: float, topic: str | None) -> Source | None:
         return None
     found = find_annotations(place.folder)
     if len(found) > 1:
-        if list_splits(place.folder):  # each belongs to one of the splits
+        if list_splits(place.folder):  # each file belongs to one of the splits
             return None
         listed = ", ".join(str(path) for path in found)
         raise DataError(f"there are several files of annotations, give one of them: {listed}")

@@ -84,7 +84,7 @@ def _inner(folder: Path, name: str) -> Path:
 def _masks_apart(folder: Path) -> dict[str, Path]:
     """Return the masks in a folder of their own by the names of their pictures."""
     masks: dict[str, Path] = {}
-    for ending in (f".{MASK_SUFFIX}", ".png"):  # the latter counts where a picture has both
+    for ending in (f".{MASK_SUFFIX}", ".png"):  # the later one wins if a picture has both
         for path in listed(folder):
             if path.is_file() and (stem := stem_before(path.name, ending)):
                 masks[stem] = path

@@ -100,7 +100,7 @@ def _listed(topics: Sequence[str]) -> str:
 def _image_to_rgb(message: Any) -> NDArray[np.uint8]:
     if hasattr(message, "format"):
         return decode_compressed(message.data, message.format)
-    return np.array(message_to_rgb(message))  # not a view of the bag's memory
+    return np.array(message_to_rgb(message))  # a copy: a view would keep the bag's memory
 
 
 def _stamp_ns(message: Any) -> int:

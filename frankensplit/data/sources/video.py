@@ -16,7 +16,7 @@ from frankensplit.data.sources import DEFAULT_FPS, SECOND_NS, Place, Skipped, So
 from frankensplit.data.turn import Turn, by_display_matrix, by_rotation
 from frankensplit.errors import DataError, one_line, shown
 
-ORDER = 1000  # any file that is nothing else
+ORDER = 1000  # last, because a video may be any file
 
 
 class VideoSource(Source):
@@ -37,7 +37,7 @@ class VideoSource(Source):
 
         bound = {"max_pixels": str(MAX_SOURCE_PIXELS)}
         try:
-            # A playlist would name other files and addresses: it may open files here at most.
+            # A playlist can name other files and addresses; it may open only local files.
             container = av.open(str(self.path), options={"protocol_whitelist": "file", **bound})
         except (av.error.FFmpegError, OSError, ValueError) as err:
             raise DataError(
@@ -71,7 +71,7 @@ class VideoSource(Source):
                     packet = next(packets, None)
                     frames = packet.decode() if packet is not None else []
                 except av.error.FFmpegError as err:
-                    # FFmpeg does not say more than this of a frame that is too large.
+                    # FFmpeg says only this about a frame that is too large.
                     hint = f"; frames have at most {MAX_SOURCE_PIXELS} pixels" * (err.errno == errno.EINVAL)
                     yield Skipped(f"{self.path.name} packet {number}", f"{err}{hint}")
                     continue

@@ -23,7 +23,7 @@ HOUSE_DEPTH_M = 10.0
 _BANDS_M = ((0.0, 9.0, 0.0), (9.0, 22.0, 0.7), (22.0, 1e9, 3.0))  # from, to, blur along the street
 
 
-class Backdrop:
+class StreetBackdrop:
     """Sky and ground of one street."""
 
     def __init__(

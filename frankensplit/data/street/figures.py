@@ -165,7 +165,7 @@ def _wheel(scene: Scene, pose: tuple[float, float, float], hub: float) -> None:
         uv, depth = _place(scene, circle, pose)
         if depth.min() > 1.2:
             scene.canvas.convex(uv, scene.paint(color, BICYCLIST, 0.9, float(depth.mean())))
-    if depth.min() > 1.2:  # the tyre, which is all there is to see from behind
+    if depth.min() > 1.2:  # the tyre; nothing else shows from behind
         tyre = scene.paint((34, 34, 36), BICYCLIST, 1.0, float(depth.mean()))
         scene.canvas.line(uv[4], uv[12], 0.055 * scene.scale(float(depth.mean())), tyre)
 

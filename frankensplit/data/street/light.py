@@ -23,8 +23,8 @@ class Light:
     cloud: Color
     cover: float  # share of the sky that clouds hide, 0..1
     sides: tuple[float, float]  # brightness of facades on the left and right
-    facing: float  # brightness of what faces the camera
-    shadow: float  # what a cast shadow leaves of the light, 0..1
+    facing: float  # brightness of surfaces that face the camera
+    shadow: float  # share of the light that remains in a cast shadow, 0..1
     sun: tuple[float, float]  # shift of a shadow's tip per metre of height: sideways, along the street
     gain: Color  # white balance and exposure of the finished picture
     gamma: float

@@ -35,8 +35,8 @@ class Drive:
     speed: float
     lane: float
     height: float
-    focal: float  # in widths of the picture
-    horizon: float  # in heights of the picture
+    focal: float  # unit: widths of the picture
+    horizon: float  # unit: heights of the picture
     yaw: float
     phase: float
 
@@ -55,7 +55,7 @@ class Street:
         self.bend = Bend(float(rng.uniform(0, 9)), float(rng.uniform(260, 460)), float(rng.uniform(0, 6.28)))
         self.world = World(seed, self.light, self.layout, density)
         self.traffic = Traffic(seed, self.light, self.layout, density, self.drive.speed, left_hand)
-        self._backdrop = backdrop.Backdrop(rng, self.light, self.layout, height, width)
+        self._backdrop = backdrop.StreetBackdrop(rng, self.light, self.layout, height, width)
         self._develop = Development(rng, self.light, height, width)
 
     def frame(self, index: int) -> StreetFrame:

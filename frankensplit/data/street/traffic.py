@@ -21,7 +21,7 @@ Thing = tuple[float, Callable[[Scene], None]]
 
 
 @dataclass(frozen=True)
-class Stream:
+class WalkingGroup:
     """Members ``spacing`` metres apart that all move at ``speed`` metres a second along the street."""
 
     number: int
@@ -47,17 +47,17 @@ class Traffic:
         lane = 0.36 * min(layout.road, 4.6)
         walk = layout.road + 0.62 * layout.pavement
         self._cars = [
-            Stream(0, density.traffic_m, -0.9 * speed - 2, -side * lane, 0.2),
-            Stream(1, density.traffic_m * 1.7, speed + 0.15, side * lane, 0.2),
+            WalkingGroup(0, density.traffic_m, -0.9 * speed - 2, -side * lane, 0.2),
+            WalkingGroup(1, density.traffic_m * 1.7, speed + 0.15, side * lane, 0.2),
         ]
         self._people = [
-            Stream(2 + index, density.people_m, pace, where * walk, 0.28 * layout.pavement)
+            WalkingGroup(2 + index, density.people_m, pace, where * walk, 0.28 * layout.pavement)
             for index, (where, pace) in enumerate(((-1, 1.2), (-1, -1.3), (1, 1.25), (1, -1.15)))
         ]
         edge = side * min(layout.road - 0.7, 2.9 + 0.5 * (layout.road > 5))
         self._bicycles = [
-            Stream(8, density.bicycles_m, 4.2, edge, 0.2),
-            Stream(9, density.bicycles_m * 1.3, -4.5, -edge, 0.2),
+            WalkingGroup(8, density.bicycles_m, 4.2, edge, 0.2),
+            WalkingGroup(9, density.bicycles_m * 1.3, -4.5, -edge, 0.2),
         ]
         self._cache: dict[tuple[int, int], tuple[Any, float, float]] = {}
 
@@ -79,7 +79,7 @@ class Traffic:
             found.extend(thing for stream in streams for thing in self._stream(scene, stream, paint))
         return found
 
-    def _stream(self, scene: Scene, stream: Stream, paint: Callable[..., None]) -> Iterator[Thing]:
+    def _stream(self, scene: Scene, stream: WalkingGroup, paint: Callable[..., None]) -> Iterator[Thing]:
         for member, along in stream.near(scene):
             who, sideways, ahead = self._member(stream, member)
             z = along + ahead * stream.spacing
@@ -90,7 +90,7 @@ class Traffic:
             across = stream.across + sideways * stream.spread
             yield z, partial(_call, paint, who, across, z, heading)
 
-    def _member(self, stream: Stream, member: int) -> tuple[Any, float, float]:
+    def _member(self, stream: WalkingGroup, member: int) -> tuple[Any, float, float]:
         key = stream.number, member
         if key not in self._cache:
             rng = np.random.default_rng((self.seed, 10 + stream.number, member % 2**32))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CUDA and TensorRT, each looked at in a process of its own: what is installed may crash."""
+"""CUDA and TensorRT, each checked in its own process: the installed libraries may crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frankensplit.doctor.machine import Machine
 TITLE = "accelerator"
 ORDER = 20
 
-# Files of drivers: of graphics cards, and of Jetsons up to L4T 36 and from 38 on.
+# Files of drivers: for graphics cards, for Jetsons up to L4T 36, and for Jetsons from L4T 38 on.
 DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0/ctrl")
 SYSTEM_TENSORRT = "usr/lib/python3*/dist-packages/tensorrt/__init__.py"
 NO_GPU = "none; the encoder runs on the CPU"

@@ -25,7 +25,7 @@ REFERENCE = "onnxruntime"
 TIMED = 5
 BLOCK = 32
 
-# More symbols than this share differ only if something is wrong; normal are none to 0.1 %, 0.1 to 1 %, and 20 %.
+# If a larger share of symbols differs, something is wrong. Shares up to 0.1 %, 1 % and 20 % are normal.
 MOST_FLIPS = {FP32: 0.01, "fp16": 0.05}
 MOST_FLIPS_ELSE = 0.5
 
@@ -80,7 +80,7 @@ def _frame(
         frame_ms = min(_timed(network, picture) for _ in range(TIMED))
     except RuntimeUnavailable as err:
         return note(name, str(err))
-    except Exception as err:  # whatever a library raises at a frame, it is this runtime that does not work
+    except Exception as err:  # any error at a frame means that this runtime does not work
         return fault(name, f"{type(err).__name__}: {err}", "choose another runtime or precision")
     text = f"{frame_ms:.1f} ms a frame of {picture.shape[2]}x{picture.shape[1]}, the first {first_ms:.0f} with loading"
     figures = {"runtime": runtime, "precision": precision, "frame_ms": frame_ms, "first_ms": first_ms}

@@ -11,7 +11,7 @@ from frankensplit.needs import NEEDS, PARTS, brought_by, missing
 
 TITLE = "packages"
 ORDER = 45
-# What is imported to see whether a package works: as we import it, where that is not by its name alone.
+# The statement that shows whether a package works, where it differs from `import NAME`.
 IMPORTED_AS = {
     "timm": "frankensplit.models.timm_import",
     "torchvision": "frankensplit.models.timm_import",

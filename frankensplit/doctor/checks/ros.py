@@ -16,7 +16,7 @@ ORDER = 40
 FOR = ("edge", "server")
 DEFAULT_RMW, ZENOH = "rmw_fastrtps_cpp", "rmw_zenoh_cpp"
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
-# Above 101 the ports of a domain lie where Linux takes those of ordinary connections from.
+# Above 101 a domain's ports lie in the range from which Linux takes ports of ordinary connections.
 LARGEST_DOMAIN, SAFE_DOMAIN = 232, 101
 
 

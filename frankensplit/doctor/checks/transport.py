@@ -26,7 +26,7 @@ BEFORE_KILTED = ("humble", "iron", "jazzy")
 BEFORE_LYRICAL = (
     *BEFORE_KILTED,
     "kilted",
-)  # the last one seen to read the old name, which Fast DDS 3 has given up
+)  # the last distribution that reads the old name; Fast DDS 3 does not
 
 
 def check(machine: Machine) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _profile(machine: Machine, file: str) -> Finding:
     except OSError as err:
         return fault("profile", f"{file} cannot be read: {err.strerror}; Fast DDS goes on without it", remedy)
     except ElementTree.ParseError as err:
-        return fault("profile", f"{file} is no XML: {err}; Fast DDS goes on without it", remedy)
+        return fault("profile", f"{file} is not XML: {err}; Fast DDS goes on without it", remedy)
     participants = [
         one for one in profiles.iterfind(".//{*}participant") if one.get("is_default_profile") == "true"
     ]
@@ -171,4 +171,4 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(errors="replace")
     except OSError:
-        return ""  # another user's, or its process has just ended
+        return ""  # it belongs to another user, or its process has just ended

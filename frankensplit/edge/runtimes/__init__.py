@@ -71,7 +71,7 @@ class Runtime(Protocol):
         Raises:
             RuntimeUnavailable: this machine lacks the library, the device or a built engine; nothing else is used
                 silently.
-            BundleError: the file is no encoder.
+            BundleError: the file is not an encoder.
         """
 
     def __call__(self, frame: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.int32]:
@@ -115,7 +115,7 @@ def runtime_module(name: str) -> RuntimeModule:
         raise RuntimeUnavailable(f"no runtime {name!r}; choose one of {', '.join(runtime_names())}")
     try:
         module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    except Exception as err:  # whatever is wrong in one runtime's file, the others must stay usable
+    except Exception as err:  # an error in one runtime's file must leave the others usable
         raise RuntimeUnavailable(f"runtime {name!r} does not load: {type(err).__name__}: {err}") from err
     return cast("RuntimeModule", module)
 
@@ -132,7 +132,7 @@ def probe_runtime(name: str) -> Probe:
 
 @dataclass(frozen=True)
 class Choice(Generic[_T]):
-    """What ``auto`` took, and why it took none of those that come before, by name in order.
+    """The runtime that ``auto`` took, and why it refused each earlier one, by name in order.
 
     Args:
         name: of the runtime.
@@ -165,7 +165,7 @@ def open_chosen(name: str, model_path: Path, options: RuntimeOptions | None = No
 
     Raises:
         RuntimeUnavailable: the name is unknown, or this machine lacks the library, the device or the engine.
-        BundleError: the file is no encoder.
+        BundleError: the file is not an encoder.
     """
     told = options or RuntimeOptions()
     if name == AUTO:
@@ -207,7 +207,7 @@ def _preference(name: str) -> float:
 
 def _open(name: str, model_path: Path, options: RuntimeOptions) -> Runtime:
     if options.threads < 1:
-        raise RuntimeUnavailable(f"{options.threads} threads asked of runtime {name!r}, expected at least 1")
+        raise RuntimeUnavailable(f"runtime {name!r} got {options.threads} threads, expected at least 1")
     try:
         return runtime_module(name).Runtime(model_path, options)
     except ImportError as err:

@@ -17,7 +17,7 @@ from frankensplit.errors import BundleError, ImageError, RuntimeUnavailable
 PREFERENCE = 0
 ERRORS_ONLY = 3  # ONNX Runtime's severity; its warnings are about graph details that no user can change
 CPU = "CPUExecutionProvider"
-MODEL_ERROR = "Load model from"  # how its texts about the file begin, as against those about a provider
+MODEL_ERROR = "Load model from"  # its errors about the file begin so; those about a provider do not
 Providers = list[tuple[str, dict[str, str]]]
 
 
@@ -66,7 +66,7 @@ class Runtime:
             inputs["scale"] = np.array([scale], np.float32)
         elif scale != 1:
             raise BundleError(
-                f"scale {scale} asked of an encoder without quality levels: export the codec again"
+                f"scale is {scale}, but this encoder has no quality levels: export the codec again"
             )
         try:
             return self._run(inputs)
@@ -74,7 +74,7 @@ class Runtime:
             raise BundleError(f"the encoder failed on a frame of {frame.shape}: {err}") from err
 
     def _variant(self, model_path: Path) -> Path:
-        """Return the encoder made for CPUs where one lies beside: the Q/DQ form is slower there than fp32."""
+        """Return the encoder for CPUs if the codec has one: on a CPU the Q/DQ form is slower than fp32."""
         made_for_cpus = model_path.with_name(f"{model_path.stem}{FOR_CPUS}.onnx")
         return made_for_cpus if self.provider == CPU and made_for_cpus.exists() else model_path
 
@@ -103,17 +103,17 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> Any:
     if provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        # Without enable_fallback=0 its Python side would go over to the CPU, here or at a frame that fails.
+        # With fallback, ONNX Runtime's Python side would silently go to the CPU, here or at a frame that fails.
         session = ort.InferenceSession(str(model_path), options, providers=providers, enable_fallback=0)
     except Exception as err:  # its many exceptions share no base but Exception
         if provider == CPU or MODEL_ERROR in str(err):
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {model_path}: {err}") from err
         reason = str(err).strip()
         raise RuntimeUnavailable(
-            f"{provider} did not start, or cannot run all of {model_path} and the CPU is not to help out ({reason}): "
+            f"{provider} did not start, or cannot run all of {model_path} without the CPU ({reason}): "
             "check its libraries and drivers, which ONNX Runtime names on standard error, or choose another runtime"
         ) from err
-    # ONNX Runtime goes on with the CPU, and only warns, where a provider cannot start.
+    # If a provider cannot start, ONNX Runtime only warns and uses the CPU.
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailable(
             f"{provider} did not start: got {session.get_providers()}; check its drivers"
@@ -130,7 +130,7 @@ def session_options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # From the second frame of a size on, a pattern keeps one more block of all activations; it makes nothing faster.
+    # The memory pattern keeps a second block for all activations once a size repeats, and makes nothing faster.
     options.enable_mem_pattern = False
     options.log_severity_level = ERRORS_ONLY
     return options

@@ -13,7 +13,7 @@ from frankensplit.edge.runtimes import Probe, RuntimeOptions, onnxruntime
 
 PREFERENCE = 10
 CUDA = "CUDAExecutionProvider"
-# fp32 means fp32; no trial of all algorithms, which takes seconds; on a Jetson the memory is also the CPU's.
+# TF32 is off, so fp32 is fp32. A search of all algorithms would take seconds. On a Jetson the CPU shares the memory.
 CUDA_OPTIONS = {
     "use_tf32": "0",
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -66,7 +66,7 @@ class Binding:
         for name, value in inputs.items():
             self._inputs[name].update_inplace(value)
         self._session.run_with_iobinding(self._bound)
-        # From a GPU numpy() is a new array; memory of the CPU it only shows.
+        # numpy() copies from a GPU, but is only a view of CPU memory.
         symbols: NDArray[np.int32] = self._output.numpy()
         return symbols.copy() if self._output.device_name() == "cpu" else symbols
 
@@ -74,7 +74,7 @@ class Binding:
         """Make the buffers. One run says how large the output is; its buffer is kept."""
         import onnxruntime as ort
 
-        self._shapes = {}  # should anything fail below, the next frame binds again
+        self._shapes = {}  # if a step below fails, the next frame binds again
         self._inputs = {
             name: ort.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype, self._device, 0)
             for name, value in inputs.items()

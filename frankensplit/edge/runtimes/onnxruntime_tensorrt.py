@@ -20,7 +20,7 @@ TENSORRT = "TensorrtExecutionProvider"
 WORKSPACE_BYTES = 256 << 20
 SMALLEST = 32  # the least side of a frame, in pixels
 
-# As protobuf writes what only such graphs have: a Cast to float16 (10), and the name of a node's kind.
+# Bytes that only such graphs contain, as protobuf writes them: a Cast to float16 (10), and a node's type.
 HALF, INTEGERS = b"\x0a\x02to\x18\x0a", b"QuantizeLinear"
 
 
@@ -55,7 +55,7 @@ def tensorrt_options(model_path: Path, options: RuntimeOptions) -> dict[str, str
         **_precision(model_path),
     }
     if options.largest:
-        # Else it would build at the first frame of each size, and not while the model is opened.
+        # With a profile, TensorRT builds while the model is opened, not at the first frame of each size.
         height, width = options.largest
         told["trt_profile_min_shapes"] = f"frame:1x{SMALLEST}x{SMALLEST}x3"
         told["trt_profile_opt_shapes"] = f"frame:1x{height}x{width}x3"

@@ -60,7 +60,7 @@ class Built:
     checked_by: str
 
 
-Told = Callable[[str, str, float], None]  # which engine, what is done about it, and how much of it, 0 to 1
+Told = Callable[[str, str, float], None]  # arguments: the engine's name, the step, the progress from 0 to 1
 
 
 def build_engines(
@@ -133,7 +133,7 @@ class _Build:
         with self._cache.lock(
             self._name, lock_timeout_s, lambda: self._tell("built by another process", 0.0)
         ):
-            # Looked at only now: whoever held the lock may have built it.
+            # This must follow the lock: its last holder may have built the engine.
             container = self._kept()
             if container is not None:
                 return self._result(container, fresh=False, kept=True)
@@ -141,7 +141,9 @@ class _Build:
                 container = self._build_checked(self._cache.timings(self._identity.machine_key))
             except EngineWrong as err:
                 _log.warning("engine of %s is built once more: %s", self._model_path.name, str(err))
-                container = self._build_checked(b"")  # other kernels may be chosen without what was learnt
+                container = self._build_checked(
+                    b""
+                )  # TensorRT may choose other kernels without its timing cache
             return self._result(container, fresh=True, kept=self._cache.store(self._name, container))
 
     def _result(self, container: Container, *, fresh: bool, kept: bool) -> Built:

@@ -86,7 +86,7 @@ def build_plan(
     timings: bytes = b"",
     progress: Progress | None = None,
 ) -> tuple[bytes, bytes]:
-    """Return the plan and what was learnt about the time of kernels, which makes the next build faster.
+    """Return the plan and the timing cache, which makes the next build faster.
 
     Args:
         trt: the module ``tensorrt``.

@@ -6,7 +6,7 @@
     magic 8 bytes | length of the description u32 | length of the plan u64 | SHA-256 of all that follows
     description, JSON | plan
 
-The digest finds truncated and damaged files. It is no signature: whoever can write the file can run code as its
+The digest finds truncated and damaged files. It is not a signature: whoever can write the file can run code as its
 reader, which is why :mod:`.engine_cache` reads only files that nobody else can write.
 """
 
@@ -63,7 +63,7 @@ def _description(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except ValueError as err:
-        raise EngineDamaged(f"file's description is no JSON: {err}") from err
+        raise EngineDamaged(f"file's description is not JSON: {err}") from err
     if not isinstance(value, dict):
         raise EngineDamaged(f"file's description is a {type(value).__name__}, expected an object")
     return value

@@ -84,7 +84,7 @@ class Cuda:
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self._library, name)(*arguments)
         if code:
-            self._library.cudaGetLastError()  # forgets it, else the next call would report it again
+            self._library.cudaGetLastError()  # clears the error, which the next call would report again
             said = [(getattr(self._library, text)(code) or b"?").decode("utf-8", "replace") for text in TEXTS]
             raise CudaError(name, code, *said)
 

@@ -46,7 +46,7 @@ class Engine:
         self._runtime = make(self._journal, trt.Runtime)  # must outlive the engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            # Without memory the best engine does not load, and is not to be thrown away.
+            # A good engine does not load either when memory is short; it must not be thrown away then.
             kind = TensorRTError if self._journal.memory_ran_short else EngineWrong
             raise kind(f"TensorRT {trt.__version__} does not load the engine{self._journal.why()}")
         self.contract = read_contract(trt, self._engine)
@@ -60,7 +60,7 @@ class Engine:
             raise RuntimeUnavailable("the engine is closed; open the runtime again")
         if scale != 1 and not self.contract.has_scale:
             raise BundleError(
-                f"scale {scale} asked of an encoder without quality levels: export the codec again"
+                f"scale is {scale}, but this encoder has no quality levels: export the codec again"
             )
         return self._executor(frame, scale)
 
@@ -90,7 +90,7 @@ class Engine:
             try:
                 timed[mapped] = self._time(cuda, mapped, frame)
             except RuntimeUnavailable as err:  # noqa: PERF203
-                problems.append(err.with_traceback(None))  # which would keep what it was raised in
+                problems.append(err.with_traceback(None))  # a traceback would keep local variables alive
         if not timed:
             raise problems[0]
         fastest = min(timed, key=lambda mapped: timed[mapped])
@@ -112,7 +112,7 @@ def _memories(cuda: Cuda, zero_copy: str) -> list[bool]:
     possible = cuda.maps_host_memory()
     if zero_copy == ON and not possible:
         raise RuntimeUnavailable(
-            f"zero copy asked of {cuda.device_name()}, which has memory of its own: use {AUTO!r} or {OFF!r}"
+            f"zero copy is {ON!r}, but {cuda.device_name()} has its own memory: use {AUTO!r} or {OFF!r}"
         )
     if zero_copy == AUTO and possible:
         return [True, False]

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class CacheUnsafe(RuntimeUnavailable):
-    """Somebody else could have written what lies in the folder."""
+    """Another user could have written the folder's files."""
 
 
 def engines_folder(chosen: Path | None, environment: Mapping[str, str] | None = None) -> Path:
@@ -168,7 +168,7 @@ class EngineCache:
             return
         except OSError as err:
             if err.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise CacheUnsafe(f"{self.folder} is no folder of its own but a link or a file") from err
+                raise CacheUnsafe(f"{self.folder} is a link or a file, not a folder") from err
             raise
         try:
             _check_owned(os.fstat(directory), self.folder, "chmod 700")
@@ -196,7 +196,7 @@ class EngineCache:
             found = os.fstat(descriptor)
             _check_owned(found, path, "delete it, or chmod 600")
             if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
-                raise EngineDamaged(f"{path} is no plain file of at most {MAX_BYTES} bytes")
+                raise EngineDamaged(f"{path} is not a plain file of at most {MAX_BYTES} bytes")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
@@ -222,7 +222,7 @@ class EngineCache:
 
 def _write_whole(directory: int, file_name: str, content: bytes) -> None:
     temporary = temporary_name(file_name)
-    with suppress(FileNotFoundError):  # of a process of this number that died
+    with suppress(FileNotFoundError):  # left by a dead process with the same id
         os.unlink(temporary, dir_fd=directory)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
@@ -257,7 +257,7 @@ def _take(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[], N
 def _check_owned(found: os.stat_result, path: Path, remedy: str) -> None:
     if found.st_uid != os.geteuid():
         raise CacheUnsafe(
-            f"{path} belongs to user {found.st_uid}, expected {os.geteuid()}, who runs this: an engine may hold code; "
+            f"{path} belongs to user {found.st_uid}, expected {os.geteuid()}, your own: an engine may hold code; "
             "delete it or choose another folder of engines"
         )
     if found.st_mode & OTHERS:

@@ -48,7 +48,7 @@ class Executor:
     ) -> None:
         self._cuda, self._profile, self._has_scale, self._journal = cuda, profile, contract.has_scale, journal
         self.mapped = mapped
-        self._ran = False  # at this shape
+        self._ran = False  # whether a frame of this shape ran
         self._shape: tuple[int, ...] = ()
         self._symbols_shape: tuple[int, ...] = ()
         self._graph_fails = False
@@ -69,15 +69,15 @@ class Executor:
                 answer = self._context.set_tensor_address(name, buffer.device)
                 need(answer, f"take the address of {name}", journal)
             owner.callback(self._graph.drop)
-            # Bound to the memory, not to this object, so that it is freed even if close is never called.
+            # The finalizer refers to the memory, not to this object, so the memory is freed even without close.
             self._close = weakref.finalize(self, _close_quietly, owner.pop_all())
             self._close.atexit = False  # the driver may be gone by then, and frees all anyway
 
     def close(self) -> None:
-        """Free memory, stream and graph; the executor is of no use then."""
+        """Free memory, stream and graph; the executor cannot be used afterwards."""
         with suppress(CudaError):
             self._graph.drop()
-        self._context = None  # before the memory that it works on
+        self._context = None  # must go before the memory that it uses
         self._close()
 
     @property
@@ -126,7 +126,7 @@ class Executor:
                 self._graph.record(self._stream, self._queue)
             except (CudaError, TensorRTError) as err:
                 self._graph_fails = True
-                # Its text only: whoever keeps the error would keep this object and its memory.
+                # Only the error's text is kept: the error itself would keep this object and its memory alive.
                 _log.warning("no CUDA graph, each frame costs a little more time: %s", str(err))
         if self._graph:
             self._graph.launch(self._stream)

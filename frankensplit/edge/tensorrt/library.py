@@ -123,7 +123,7 @@ def make(journal: Journal, kind: Any, *arguments: Any) -> Any:
     """
     try:
         return kind(*arguments, journal.logger)
-    except TypeError as err:  # how the bindings say that the library returned nothing
+    except TypeError as err:  # the bindings raise this if the library returned nothing
         raise TensorRTError(
             f"TensorRT is installed, but the GPU or its driver cannot be used{journal.why()}"
         ) from err

@@ -16,10 +16,10 @@ from frankensplit.edge.tensorrt.build import Settings
 from frankensplit.edge.tensorrt.cudart import Cuda
 from frankensplit.edge.tensorrt.profile import Profile
 
-FORMAT = 1  # of the engine's file and of its name
+FORMAT = 1  # version of the engine file's layout and name
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 BOARD = Path("/proc/device-tree/model")
-DIGITS = 16  # hex, of each part of an engine's name
+DIGITS = 16  # hex digits of each part of an engine's name
 
 
 def describe_machine(trt: Any, cuda: Cuda) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def describe_machine(trt: Any, cuda: Cuda) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a plan is of, and where it works.
+    """A plan's model, and the machine that it works on.
 
     Args:
         machine: as :func:`describe_machine` gives it.

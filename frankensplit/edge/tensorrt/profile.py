@@ -18,7 +18,7 @@ class Profile:
     """All frames up to ``height`` x ``width``, or with ``fixed`` only those of that size.
 
     Raises:
-        ImageError: a side is no multiple of 32, or too large.
+        ImageError: a side is not a multiple of 32, or too large.
     """
 
     height: int

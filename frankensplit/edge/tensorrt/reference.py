@@ -113,7 +113,7 @@ def compute(model_path: Path, profile: Profile, precision: str) -> Reference | N
         return None
     height, width = reference_size(profile)
     options = ort.SessionOptions()
-    # As the graph is written: its optimisations would turn int8 into kernels with roundings of their own.
+    # The graph runs as written: optimisations would turn int8 into kernels that round differently.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     try:

@@ -38,7 +38,9 @@ class Options:
 
     rate_hz: float = 15.0  # frames a second of the stream
     threads: int = 1
-    weights: str | None = None  # of a learned codec: a file, a folder, or "hub" for the published ones
+    weights: str | None = (
+        None  # weights of a learned codec: a file, a folder, or "hub" for the published ones
+    )
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Coder(ABC):
     All frames of a stream have one size. The bytes hold all that a decoder of the same quality needs.
     """
 
-    entropy_ms: float | None = None  # of entropy coding in the last call, where the codec tells it apart
+    entropy_ms: float | None = None  # entropy coding in the last call; None if the codec does not report it
 
     @abstractmethod
     def encode(self, signal: NDArray[Any]) -> bytes:

@@ -34,7 +34,7 @@ from frankensplit.evaluation.rivals import Coder, Cost, Options, Quality
 from frankensplit.models.entropy import entropy_models
 from frankensplit.places import user_path
 
-NAMES = {  # in compressai's zoo
+NAMES = {  # names in compressai's zoo
     "fp": "bmshj2018-factorized",
     "hyperprior": "bmshj2018-hyperprior",
     "mshp": "mbt2018-mean",
@@ -122,7 +122,7 @@ class ImageCoder(Coder):
         return rgb.permute(1, 2, 0).contiguous().numpy()
 
     def cost(self, height: int, width: int) -> Cost:
-        """Return the size of the networks that run at either end; a learned density is a table by then."""
+        """Return the size of the networks that run at either end; a learned density becomes a table and is left out."""
         net, multiple = self.network, self._multiple
         padded = height + -height % multiple, width + -width % multiple
         prior = [getattr(net, part) for part in SHARED if hasattr(net, part)]
@@ -166,7 +166,7 @@ class ImageCoder(Coder):
             self._time(net.gaussian_conditional, "build_indexes", "compress", "decompress")
 
     def _time(self, owner: Any, *methods: str) -> None:
-        """Let these methods, none of which calls another, add their time to ``entropy_ms``."""
+        """Let these methods add their time to ``entropy_ms``; they must not call each other."""
         for method in methods:
             setattr(owner, method, self._timed(getattr(owner, method)))
 
@@ -199,7 +199,9 @@ def _read_weights(rival: str, quality: int, weights: str | None, zoo: Any) -> An
     path = _weights_file(rival, quality, user_path(weights), url.rpartition("/")[2])
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zipfile and torch raise a dozen types on what is no state dict
+    except (
+        Exception
+    ) as error:  # pickle, zipfile and torch raise a dozen types for a file that is not a state dict
         raise DataError(
             f"cannot read weights from {path}: {str(error)[:200]}; give a state dict saved by torch"
         ) from None

@@ -31,7 +31,7 @@ class LatentCoder(Coder):
 
     Args:
         compress: bytes to fewer bytes.
-        decompress: back, at most so many bytes; may raise anything on damaged data.
+        decompress: the reverse, up to a number of bytes; it may raise any error on damaged data.
     """
 
     def __init__(self, compress: Callable[[bytes], bytes], decompress: Callable[[bytes, int], bytes]) -> None:
@@ -54,18 +54,24 @@ class LatentCoder(Coder):
         start = perf_counter()
         if len(data) < HEADER.size:
             raise DataError(
-                f"coded symbols have {len(data)} bytes, expected {HEADER.size} or more; drop them"
+                f"coded symbols have {len(data)} bytes, expected {HEADER.size} or more; encode the frame again"
             )
         width, *shape = HEADER.unpack_from(data)
         if width not in TYPES or prod(shape) > MAX_SYMBOLS:
-            raise DataError(f"coded symbols declare {width} bytes each and shape {shape}; damaged, drop them")
+            raise DataError(
+                f"coded symbols declare {width} bytes each and shape {shape}; they are damaged: encode the frame again"
+            )
         expected = width * prod(shape)
         try:
             raw = self._decompress(data[HEADER.size :], expected)
         except Exception as error:  # each library has its own types
-            raise DataError(f"coded symbols do not decompress: {error}; damaged, drop them") from None
+            raise DataError(
+                f"coded symbols do not decompress ({error}); they are damaged: encode the frame again"
+            ) from None
         if len(raw) != expected:
-            raise DataError(f"coded symbols hold {len(raw)} bytes, expected {expected}; damaged, drop them")
+            raise DataError(
+                f"coded symbols hold {len(raw)} bytes, expected {expected}; they are damaged: encode the frame again"
+            )
         symbols = np.asarray(np.frombuffer(raw, TYPES[width]).reshape(shape), np.int32)
         self.entropy_ms = (perf_counter() - start) * 1e3
         return symbols

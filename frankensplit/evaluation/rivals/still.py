@@ -16,7 +16,7 @@ from frankensplit.errors import ImageError, RuntimeUnavailable
 from frankensplit.evaluation.rivals import Coder, Options, Rival
 from frankensplit.evaluation.rivals._wheel import import_wheel
 
-LOSSLESS = 101  # of libwebp's quality: anything above 100
+LOSSLESS = 101  # libwebp takes any quality above 100 as lossless
 
 
 class StillCoder(Coder):
@@ -30,7 +30,7 @@ class StillCoder(Coder):
         """
         try:
             return np.ascontiguousarray(self._decoded(data), np.uint8)
-        except Exception as err:  # what a codec raises is its own affair
+        except Exception as err:  # each codec raises its own types
             raise ImageError(
                 f"{len(data)} bytes that {type(self).__name__} cannot decode, expected what it coded: {err}"
             ) from err

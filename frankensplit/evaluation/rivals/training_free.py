@@ -33,7 +33,7 @@ QUALITIES = (402, 404, 410, 510, 615, 820, 830, 1650)
 # Shape; step; unit of the zero points; first symbol and how many; bytes of the deflated counts.
 HEADER = struct.Struct("<3HffhBH")
 STEPS_AN_OCTAVE = 2
-LARGEST = 1e30  # of magnitudes, which keeps all arithmetic in float32
+LARGEST = 1e30  # largest magnitude for which all arithmetic stays in float32
 MAX_COUNTS = 1 << 22  # channels times symbols: refuse more before anything is allocated
 
 Floats = NDArray[np.float32]
@@ -76,7 +76,7 @@ class _Coder(Coder):
     def decode(self, data: bytes) -> Floats:
         if len(data) < HEADER.size:
             raise DataError(
-                f"coded features have {len(data)} bytes, expected {HEADER.size} or more; drop them"
+                f"coded features have {len(data)} bytes, expected {HEADER.size} or more; encode the frame again"
             )
         channels, height, width, step, unit, first, kinds, packed = HEADER.unpack_from(data)
         zeros_end = HEADER.size + channels
@@ -84,14 +84,16 @@ class _Coder(Coder):
         scales = 0 < step < LARGEST and 0 < unit < LARGEST
         if not scales or channels * kinds > MAX_COUNTS or counts_end > len(data):
             raise DataError(
-                f"coded features of {len(data)} bytes have an impossible header; damaged, drop them"
+                f"coded features of {len(data)} bytes have a wrong header; they are damaged: encode the frame again"
             )
         start = perf_counter()
         try:
             counts = _inflate(data[zeros_end:counts_end], (kinds, channels)).T
             symbols = rans.decode(data[counts_end:], (channels, height, width), _tables(counts, first))
         except (PacketError, TablesError, ValueError, zlib.error) as error:
-            raise DataError(f"coded features do not decode: {error}; damaged, drop them") from None
+            raise DataError(
+                f"coded features do not decode ({error}); they are damaged: encode the frame again"
+            ) from None
         self.entropy_ms = (perf_counter() - start) * 1e3
         zeros = np.frombuffer(data[HEADER.size : zeros_end], np.int8)
         return np.asarray(symbols * np.float32(step) + _spread(zeros, unit), np.float32)

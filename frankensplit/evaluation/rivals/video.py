@@ -36,7 +36,7 @@ INTRA, GOP10, ENDLESS = 1, 10, 2**30  # frames from key frame to key frame
 START_CODE = b"\0\0\1"
 NOTE = b"\x06\x05"  # NAL unit type SEI, payload type user data
 
-EncoderOptions = Callable[[int, int], dict[str, str]]  # of quality and threads
+EncoderOptions = Callable[[int, int], dict[str, str]]  # arguments: quality, threads
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class VideoCoder(Coder):
         """Return what the decoder shows after this packet, uint8 RGB; None for nothing."""
         body = data.rstrip(b"\0") if self._codec.even else data
         odd_width, odd_height = divmod(len(data) - len(body), 2)
-        if not body:  # to FFmpeg the end of the stream
+        if not body:  # FFmpeg takes an empty packet as the end of the stream
             return None
         if self._decoder is None:
             self._decoder = self._open_decoder()
@@ -170,7 +170,7 @@ class VideoCoder(Coder):
 
 @contextmanager
 def _ordinary_priority() -> Iterator[None]:
-    """Undo what SVT-AV1 does as root: it gives itself, and whoever opens it, real-time priority over all else."""
+    """Undo what SVT-AV1 does as root: it gives its process real-time priority."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         yield

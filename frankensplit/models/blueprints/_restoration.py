@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all blueprints begin their stages with."""
+"""The layers that begin the stages of all blueprints."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frankensplit.kinds import Switch
+from frankensplit.kinds import TrueOrFalse
 from frankensplit.models.arguments import DEPTH, LATENT, WIDTH, each
 from frankensplit.models.backbone import Backbone
 from frankensplit.models.blueprints._restoration import Restoration
@@ -24,7 +24,7 @@ ARGUMENTS = {
     "latent_channels": LATENT,
     "target_channels": WIDTH,
     "depths": each(DEPTH, 2),
-    "bottleneck": Switch(),
+    "bottleneck": TrueOrFalse(),
 }
 
 

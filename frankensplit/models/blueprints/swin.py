@@ -28,7 +28,7 @@ ARGUMENTS = {
     "depths": each(DEPTH, 2),
 }
 WINDOW = 7
-DROP_PATH = 0.05  # of the first stage's second block, while training
+DROP_PATH = 0.05  # rate in the first stage's second block, while training
 
 
 class Transformation(nn.Module):

@@ -26,7 +26,7 @@ from frankensplit.results import BoxesResult
 
 WIDTH = 64
 STRIDE = 8
-MIN_AREA = 64  # pixels; smaller components are too small for stride 8 and are no ground truth
+MIN_AREA = 64  # pixels; smaller components are too small for stride 8, so they are not ground truth
 MAX_BOXES = 48
 SIZE_WEIGHT = 0.1
 MAX_OVERLAP = 0.6  # IoU of two boxes of one class; a large object has several peaks

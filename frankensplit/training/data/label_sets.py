@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What heads are told of the data that they learn from: their entries of ``labels.json``."""
+"""The entries of ``labels.json`` for heads, made from the data that the heads learn from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from frankensplit.data.sources import STREET
 from frankensplit.errors import DataError
 from frankensplit.models.heads import head_class
 from frankensplit.training.data.pools import Pool, load_held_out, load_pool
-from frankensplit.training.recipe import HeadSpec, Source
+from frankensplit.training.recipe import HeadSpec, RecipeSource
 from frankensplit.training.where import Where
 
 LabelSets = dict[str, dict[str, Any]]
@@ -28,7 +28,7 @@ class Labelled(NamedTuple):
     held_out: list[Pool]
 
 
-def load_labelled(heads: Sequence[HeadSpec], sources: Sequence[Source], where: Where) -> Labelled:
+def load_labelled(heads: Sequence[HeadSpec], sources: Sequence[RecipeSource], where: Where) -> Labelled:
     """Read the frames that heads are to learn from, with their truth.
 
     Label sets are of the first source that names its classes.
@@ -50,7 +50,7 @@ def _label_set(spec: HeadSpec, about: Mapping[str, Any]) -> dict[str, Any]:
     return labels if spec.known_as == spec.kind else labels | kind
 
 
-def _set_labels(sources: Sequence[Source], data_root: Path) -> dict[str, Any]:
+def _set_labels(sources: Sequence[RecipeSource], data_root: Path) -> dict[str, Any]:
     """Return the labels of the first set that has some; the synthetic street, which has no colours, comes last."""
     names = sorted((source.data for source in sources), key=lambda name: name.startswith(STREET))
     for name in names:

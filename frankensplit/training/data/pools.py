@@ -18,12 +18,12 @@ from frankensplit.data.sources import STREET
 from frankensplit.data.truth import Truth
 from frankensplit.errors import DataError
 from frankensplit.models.heads import truth_classes
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 
 if TYPE_CHECKING:
     from frankensplit.training.saliency.cache import SaliencyCache
 
-POOL_BYTES = 8 * 2**30  # of one source's frames
+POOL_BYTES = 8 * 2**30  # memory for one source's frames
 MOST_SAID = 10  # skipped frames that are named
 
 
@@ -48,7 +48,7 @@ class Loaded(NamedTuple):
     classes: list[str] | None
 
 
-def load_pool(source: Source, data_root: Path, heads: Mapping[str, dict[str, Any]]) -> Loaded:
+def load_pool(source: RecipeSource, data_root: Path, heads: Mapping[str, dict[str, Any]]) -> Loaded:
     """Read the frames of one source into memory.
 
     Args:
@@ -79,7 +79,7 @@ def load_pool(source: Source, data_root: Path, heads: Mapping[str, dict[str, Any
 
 
 def load_held_out(
-    sources: Sequence[Source], data_root: Path, heads: Mapping[str, dict[str, Any]]
+    sources: Sequence[RecipeSource], data_root: Path, heads: Mapping[str, dict[str, Any]]
 ) -> list[Pool]:
     """Read the frames that sources leave out by ``exclude``: apart from training, but of the training set.
 
@@ -89,7 +89,7 @@ def load_held_out(
     return [load_pool(left_out, data_root, heads).pool for left_out in held_out_sources(sources)]
 
 
-def held_out_sources(sources: Sequence[Source]) -> list[Source]:
+def held_out_sources(sources: Sequence[RecipeSource]) -> list[RecipeSource]:
     """Return sources of just those frames that these leave out by ``exclude``."""
     return [
         source.model_copy(update={"include": source.exclude, "exclude": None, "frames": None})
@@ -98,7 +98,7 @@ def held_out_sources(sources: Sequence[Source]) -> list[Source]:
     ]
 
 
-def read_pictures(source: Source, data_root: Path) -> Iterator[NDArray[np.uint8]]:
+def read_pictures(source: RecipeSource, data_root: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield the pictures of a source one by one, uint8 RGB ``(H, W, 3)``.
 
     Raises:
@@ -108,13 +108,13 @@ def read_pictures(source: Source, data_root: Path) -> Iterator[NDArray[np.uint8]
     yield from (frame.rgb for frame in _chosen(frames, source))
 
 
-def _open(source: Source, data_root: Path, heads: Mapping[str, dict[str, Any]]) -> Frames:
+def _open(source: RecipeSource, data_root: Path, heads: Mapping[str, dict[str, Any]]) -> Frames:
     limit = source.frames if source.data.startswith(STREET) else None  # it has as many as are asked for
     return open_frames(source.data, data_root, topic=source.topic, limit=limit, **truth_classes(heads))
 
 
-def _chosen(frames: Frames, source: Source) -> Iterator[LabelledFrame]:
-    """Yield each N-th frame, of these those whose key matches, of these the first so many."""
+def _chosen(frames: Frames, source: RecipeSource) -> Iterator[LabelledFrame]:
+    """Take each N-th frame, keep those whose key matches, and yield the first ``frames`` of them."""
     include, exclude = re.compile(source.include or ""), source.exclude and re.compile(source.exclude)
     spaced = islice(frames, 0, None, source.every)
     matching = (
@@ -123,7 +123,7 @@ def _chosen(frames: Frames, source: Source) -> Iterator[LabelledFrame]:
     return islice(matching, source.frames)
 
 
-def _say(frames: Frames, source: Source) -> None:
+def _say(frames: Frames, source: RecipeSource) -> None:
     """Print what is odd about the truth of a source, and which of its frames were skipped."""
     notes = [*frames.truth_notes, *frames.never_seen()]
     lines = [*notes, *(f"skipped {name}: {why}" for name, why in frames.skipped.items())]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Some frames of training data, as the network takes them: to fit tables, judge channels and calibrate by."""
+"""Some frames of training data, as the network takes them: tables, channels and calibration are fitted to them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from frankensplit.data.sources import STREET
 from frankensplit.geometry import MULTIPLE, Geometry
 from frankensplit.training.data.pools import read_pictures
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 
-STREET_FRAMES = 60  # of the synthetic street, which has as many as are asked for
+STREET_FRAMES = 60  # frames of the synthetic street, which is endless
 
-Frames = Sequence[NDArray[np.uint8]]  # as ``sample`` gives them
+Frames = Sequence[NDArray[np.uint8]]  # the result of ``sample``
 T = TypeVar("T")
 
 
 def sample(
-    sources: Sequence[Source], nominal: tuple[int, int], data_root: Path, most: int
+    sources: Sequence[RecipeSource], nominal: tuple[int, int], data_root: Path, most: int
 ) -> list[NDArray[np.uint8]]:
-    """Return at most so many frames of these sources, evenly spaced, scaled and padded: uint8 ``(H, W, 3)``.
+    """Return at most ``most`` frames of these sources, evenly spaced, scaled and padded: uint8 ``(H, W, 3)``.
 
     All are read, one after the other, and no more than twice ``most`` are held at a time.
 
@@ -42,7 +42,7 @@ def sample(
 
 
 def thinned(items: Iterable[T], most: int) -> list[T]:
-    """Return at most so many items, evenly spaced, without holding more than twice as many."""
+    """Return at most this many items, evenly spaced; no more than twice as many are held at a time."""
     kept: list[T] = []
     step = 1
     for number, item in enumerate(items):
@@ -54,7 +54,7 @@ def thinned(items: Iterable[T], most: int) -> list[T]:
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
-    """Return so many of the items, evenly spaced; all if there are fewer."""
+    """Return this many of the items, evenly spaced; all if there are fewer."""
     return [items[i * len(items) // count] for i in range(count)] if len(items) > count else list(items)
 
 
@@ -62,7 +62,7 @@ def _prepared(rgb: NDArray[np.uint8], nominal: tuple[int, int]) -> NDArray[np.ui
     return Geometry(rgb.shape[0], rgb.shape[1], nominal[0], nominal[1], MULTIPLE).prepare(rgb)
 
 
-def _short(source: Source) -> Source:
+def _short(source: RecipeSource) -> RecipeSource:
     if not source.data.startswith(f"{STREET}:"):
         return source
     return source.model_copy(update={"frames": min(source.frames or STREET_FRAMES, STREET_FRAMES)})

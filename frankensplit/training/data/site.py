@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unlabelled frames of a site: most to train on, the last fifth, in time, kept apart."""
+"""Unlabelled frames of a site: the last fifth, in time, is held out, the rest is for training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from frankensplit.training.recipe import Crops
 from frankensplit.training.tasks.backbone import channel_variance
 from frankensplit.training.tasks.codec_run import STATISTICS_BATCHES
 
-HELD_OUT = 5  # each so many-th part is kept apart: consecutive frames, since neighbours in time are alike
+HELD_OUT = 5  # one part in five is held out: the last frames, because neighbours in time are alike
 LARGEST_CROP = (256, 320)  # height, width
 OWN_SCALE = (1.0, 1.0)  # frames are scaled once, as on the robot
 
 
-class Spec(NamedTuple):
-    """Which frames: data as ``open_frames`` takes them, a bag's topic, each N-th, of these so many at most."""
+class SiteSpec(NamedTuple):
+    """The choice of frames: data for ``open_frames``, a bag's topic, each N-th frame, the most frames of these."""
 
     data: str
     topic: str | None = None
@@ -48,7 +48,7 @@ class Site:
         DataError: there are no such data, or too few frames.
     """
 
-    def __init__(self, spec: Spec, data_root: Path) -> None:
+    def __init__(self, spec: SiteSpec, data_root: Path) -> None:
         self.spec = spec
         limit = spec.frames * spec.every if spec.frames else None
         frames = open_frames(spec.data, data_root, topic=spec.topic, limit=limit)

@@ -38,7 +38,7 @@ from frankensplit.training.tasks.head_run import export_head
 from frankensplit.training.tasks.teacher import Teacher
 from frankensplit.writing import new_folder, write_file
 
-MOST_FRAMES = 500  # of the training set, and as many held-out ones, that tables are fitted to
+MOST_FRAMES = 500  # most training frames, and most held-out ones, that tables are fitted to
 
 
 def export_run(

@@ -16,11 +16,11 @@ from frankensplit.errors import TablesError
 
 NEAR_LIMITS = (1, 2, 3, 5, 7, 10, 15)
 ACTIVITIES = 8  # classes of activity a channel
-PRIOR = 8.0  # symbols' worth of trust in the channel's own frequencies, for classes that are rarely met
-FLOOR = 0.02  # of a symbol: what a table gives to symbols that its classes never had
+PRIOR = 8.0  # weight of the channel's own frequencies, in symbols; it matters for rare classes
+FLOOR = 0.02  # count of a symbol that never occurred in a table's classes
 MARGIN = 2  # symbols beyond the range seen in training that the tables still cover
-GROUPS = 128  # that classes are clustered into before these are merged into few tables
-ROUNDS = 40  # of each clustering
+GROUPS = 128  # classes are clustered into this many groups, which are then merged into few tables
+ROUNDS = 40  # rounds of each clustering
 DEAD_BITS = 4.0  # a channel that contexts save less a frame has one table for all its classes: faster to code
 
 Counts = NDArray[np.float64]
@@ -131,7 +131,7 @@ def _cluster(seen: _Seen, tables: int) -> tuple[NDArray[np.int64], Counts]:
 
 
 def _gain(counts: Counts, of_channel: Counts) -> Counts:
-    """Bits that tables of its own for each class would save a channel."""
+    """Return the bits that one table per class would save a channel."""
     return np.asarray(
         np.sum(counts * _bits(of_channel), axis=(1, 2)) - _length(counts).sum(axis=1), np.float64
     )
@@ -158,7 +158,7 @@ def _settle(rows: Counts, chosen: NDArray[np.int64], groups: int) -> NDArray[np.
 
 
 def _merge(sums: Counts, tables: int) -> NDArray[np.int64]:
-    """Merge the two groups that lose the fewest bits by it, until so many are left; give what became of each."""
+    """Merge the two groups that lose the fewest bits by it, until ``count`` are left; give the new group of each."""
     became, gone = np.arange(len(sums)), np.zeros(len(sums), bool)
     losses = np.array([_losses(sums, one) for one in range(len(sums))])
     for _ in range(len(sums) - tables):

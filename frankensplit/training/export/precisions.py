@@ -25,10 +25,10 @@ from frankensplit.models.integer_graph import as_read, fold_normalisation, integ
 from frankensplit.models.onnx_graph import encoder_graph, read_encoder
 from frankensplit.training.data.sample import Frames, sample
 from frankensplit.training.export.latents import read_symbols
-from frankensplit.training.recipe import Source
+from frankensplit.training.recipe import RecipeSource
 from frankensplit.writing import new_folder
 
-FRAMES = 12  # to calibrate on, and as many others to compare on
+FRAMES = 12  # frames for calibration, and as many others for the comparison
 
 
 def _fp16(encoder: Encoder, medians: Tensor, _frames: Frames) -> onnx.ModelProto:
@@ -103,7 +103,7 @@ def export_precisions(bundle: Bundle, out: Path, data: str, data_root: Path) -> 
         copy_files(bundle, partial)
         nominal = bundle.codec.nominal_height, bundle.codec.nominal_width
         figures = write_precisions(
-            partial / "codec", sample([Source(data=data)], nominal, data_root, 2 * FRAMES)
+            partial / "codec", sample([RecipeSource(data=data)], nominal, data_root, 2 * FRAMES)
         )
         kept = ("name", "codec_id", "server")
         write_manifest(partial, {key: bundle.manifest[key] for key in kept})

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from frankensplit.errors import RecipeError
-from frankensplit.writing import Kind, kept_folder, write_file
+from frankensplit.writing import FolderKind, kept_folder, write_file
 
 if TYPE_CHECKING:
     from frankensplit.training.loop.stepper import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
-RUN = Kind(
+RUN = FolderKind(
     "run of a training",
     re.compile(
         r"(checkpoint|best|step-\d+)\.pt|(log|held-out)\.csv|curves\.png|run\.json|labels\.json"
@@ -34,7 +34,11 @@ RUN = Kind(
     ),
     frozenset({"tensorboard", "codec"}),
 )
-WATCHING = ("checkpoint_every", "keep_every", "sanity_steps")  # of a schedule: change nothing in the result
+WATCHING = (
+    "checkpoint_every",
+    "keep_every",
+    "sanity_steps",
+)  # entries of a schedule that do not change the result
 
 
 def held(run: Path) -> AbstractContextManager[Any]:
@@ -47,7 +51,7 @@ def held(run: Path) -> AbstractContextManager[Any]:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run is: steps done, seconds they took, the lowest held-out loss so far."""
 
     step: int = 0
@@ -61,7 +65,11 @@ def save_weights(path: Path, task: nn.Module, recipe: dict[str, Any]) -> None:
 
 
 def save(
-    run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any], progress: Progress
+    run: Path,
+    stepper: Stepper,
+    average: AveragedModel | None,
+    recipe: dict[str, Any],
+    progress: TrainingProgress,
 ) -> None:
     """Write the checkpoint from which the run goes on."""
     state = {
@@ -78,20 +86,22 @@ def save(
     _write(run / CHECKPOINT, state)
 
 
-def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any]) -> Progress:
+def resume(
+    run: Path, stepper: Stepper, average: AveragedModel | None, recipe: dict[str, Any]
+) -> TrainingProgress:
     """Go back to the run's checkpoint, if there is one.
 
     Raises:
         RecipeError: the run was begun by a recipe that trains something else, or the checkpoint is damaged.
     """
     if not (run / CHECKPOINT).exists():
-        return Progress()
+        return TrainingProgress()
     state = _read(run / CHECKPOINT)
     old, new = _essence(state["recipe"]), _essence(recipe)
     if old != new:
         changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
         raise RecipeError(
-            f"{run} was begun by a recipe that differs in {changed}: take another --out, or remove it"
+            f"{run} was begun by a recipe that differs in {changed}: remove {run} to begin again, or restore the recipe"
         )
     try:
         stepper.task.load_state_dict(state["task"])
@@ -100,7 +110,7 @@ def resume(run: Path, stepper: Stepper, average: AveragedModel | None, recipe: d
         if average:
             average.module.load_state_dict(state["average"])
             average.n_averaged.fill_(state["averaged"])
-        return Progress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
+        return TrainingProgress(int(state["step"]), state.get("seconds", 0.0), state.get("lowest", math.inf))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:  # torch's of other shapes
         raise _damaged(run / CHECKPOINT, f"{type(err).__name__}: {str(err)[:200]}") from err
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run costs: seconds, milliseconds a step, memory."""
+"""The cost of a run: seconds, milliseconds a step, memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SAMPLES = "samples_in_all"  # entry of it, and of the metadata of a bundle's den
 MIB = 2**20
 
 
-class Cost:
-    """Takes the time of a run's steps.
+class RunCost:
+    """Time a run's steps.
 
     Args:
         device: where it runs.
@@ -49,7 +49,7 @@ class Cost:
         return self._before + time.perf_counter() - self._began
 
     def pause(self) -> None:
-        """Let the next step begin now: what was done since the last one is none of it."""
+        """Let the next step begin now: work since the last one does not count."""
         self._lap = time.perf_counter()
 
     def step_done(self) -> None:

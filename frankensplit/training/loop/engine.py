@@ -15,9 +15,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from frankensplit.errors import RecipeError
 from frankensplit.training.data.batches import Batches
 from frankensplit.training.loop import checkpoint
-from frankensplit.training.loop.cost import Cost
+from frankensplit.training.loop.cost import RunCost
 from frankensplit.training.loop.held_out import held_out_figures
-from frankensplit.training.loop.journal import Journal
+from frankensplit.training.loop.journal import TrainingLog
 from frankensplit.training.loop.sanity import overfit_one_batch
 from frankensplit.training.loop.stepper import Stepper, seed_all
 from frankensplit.training.recipe import Schedule
@@ -97,7 +97,7 @@ class _Session:
     def train(self) -> None:
         """Make all steps that are left."""
         stepper, schedule, first = self.stepper, self.schedule, self.state.step
-        cost = Cost(
+        cost = RunCost(
             stepper.fabric.device,
             stepper.world,
             self.state.seconds,
@@ -105,7 +105,7 @@ class _Session:
             stepper.task.samples_before,
         )
         writes = stepper.fabric.is_global_zero
-        with Journal(self.run, schedule.steps, first) if writes else nullcontext() as journal:
+        with TrainingLog(self.run, schedule.steps, first) if writes else nullcontext() as journal:
             loader = self.batches.loader(first, stepper.rank, stepper.world)
             for done, batch in enumerate(loader, start=first + 1):
                 figures = self._step(batch, done - 1)
@@ -134,7 +134,7 @@ class _Session:
             self.average.update_parameters(self.stepper.task)
         return figures
 
-    def _checkpoint(self, done: int, journal: Journal | None, cost: Cost) -> None:
+    def _checkpoint(self, done: int, journal: TrainingLog | None, cost: RunCost) -> None:
         state, lower = self.state, False
         if self.held_out:
             figures = held_out_figures(self.stepper, self.task, self.held_out)

@@ -12,7 +12,7 @@ from pathlib import Path
 from frankensplit.writing import write_file
 
 
-class Table:
+class StepTable:
     """A CSV that grows by a row a step.
 
     Args:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it goes on: tables, TensorBoard, progress with time left."""
+"""The reports of a run under way: tables, TensorBoard, progress with time left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-from frankensplit.progress import Meter
-from frankensplit.training.loop.figures import Table, read_table
+from frankensplit.progress import ProgressMeter
+from frankensplit.training.loop.figures import StepTable, read_table
 
 LOG, HELD_OUT = "log.csv", "held-out.csv"
 EVENTS = "tensorboard"
 
 
-class Journal:
+class TrainingLog:
     """Writes a run's figures into its folder; a resumed run's go on where its checkpoint is.
 
     Args:
@@ -26,18 +26,18 @@ class Journal:
 
     def __init__(self, run: Path, steps: int, first: int) -> None:
         self.run = run
-        self._log, self._held_out = Table(run / LOG, first), Table(run / HELD_OUT, first + 1)
+        self._log, self._held_out = StepTable(run / LOG, first), StepTable(run / HELD_OUT, first + 1)
         self._events = TensorBoardLogger(root_dir=run, name=EVENTS, version="")
         self._replay()
-        self._meter = Meter(run.name, steps, first)
+        self._meter = ProgressMeter(run.name, steps, first)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TrainingLog:
         """Begin to show progress."""
         self._meter.__enter__()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """End it, and see to it that all figures are on disk."""
+        """End it and write all figures to disk."""
         self._meter.__exit__(*problem)
         self._events.finalize("")
 
@@ -48,12 +48,12 @@ class Journal:
         self._meter.advance(" ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
     def held_out(self, step: int, figures: dict[str, float]) -> None:
-        """Tell the figures of held-out frames after so many steps."""
+        """Record the figures of held-out frames after this many steps."""
         self._held_out.write(step, figures)
         self._events.log_metrics(_of_held_out(figures), step)
 
     def save(self) -> None:
-        """See to it that TensorBoard shows all so far."""
+        """Write all figures so far where TensorBoard reads them."""
         self._events.save()
 
     def _replay(self) -> None:

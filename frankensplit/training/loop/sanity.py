@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Before hours are spent: can the task learn one batch by heart?"""
+"""Check that the task can overfit one batch, before a training spends hours."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from frankensplit.training.loop.stepper import Stepper, seed_all
 from frankensplit.training.recipe import Schedule
 from frankensplit.training.tasks.base import Task, TrainingStopped
 
-WORTH_CHECKING = 10  # runs of less than so many times the steps of the check go without it
-FALLEN = 0.9  # of the first loss
-KNOWLEDGE = 1.5  # of the first loss: what comes of shuffling weights that already know something
-SHUFFLES = 3  # so that chance does not pass for knowledge
+WORTH_CHECKING = 10  # a run gets the check if its steps are at least this many times the check's
+FALLEN = 0.9  # share of the first loss that the loss must fall below
+KNOWLEDGE = 1.5  # times the first loss: shuffling weights that were trained raises the loss so far
+SHUFFLES = 3  # several, because one may raise the loss by chance
 
 ADVICE = "look at the labels, the learning rate, and which parameters are frozen"
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from frankensplit.errors import RuntimeUnavailable
 from frankensplit.places import CACHE
-from frankensplit.progress import Meter
+from frankensplit.progress import ProgressMeter
 from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.saliency.scaling import mean_map
 from frankensplit.writing import write_file
@@ -82,7 +82,7 @@ class SaliencyCache:
             covers the frame.
 
         Raises:
-            ImageError: the frame is no RGB image.
+            ImageError: the frame is not an RGB image.
             DataError: the head does not have the class.
         """
         return mean_map(self.head_maps(rgb, label))
@@ -103,7 +103,7 @@ class SaliencyCache:
             batch: frames computed together at most.
         """
         counts = {True: 0, False: 0}
-        with Meter("saliency maps", total) as meter:
+        with ProgressMeter("saliency maps", total) as meter:
             for group, there in _groups(self._looked_up(frames), batch):
                 if not there:
                     self._make(group)

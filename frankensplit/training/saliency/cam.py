@@ -30,7 +30,7 @@ from frankensplit.training.saliency.model import SaliencyModel
 from frankensplit.training.saliency.scaling import NOISE, unit_range
 from frankensplit.training.saliency.targets import Labels, head_scores
 
-import_torchvision()  # before grad-cam imports it, see there
+import_torchvision()  # must precede grad-cam's own import; its docstring says why
 from pytorch_grad_cam.xgrad_cam import XGradCAM  # type: ignore[import-untyped]  # noqa: E402
 
 EPSILON = 1e-7  # least absolute denominator of a weight, as the package adds

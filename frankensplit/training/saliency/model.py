@@ -108,7 +108,7 @@ def open_model(bundle_or_run: str, device: str = "cpu") -> SaliencyModel:
 
     Raises:
         BundleError: there is neither.
-        RecipeError: the run is no backbone run.
+        RecipeError: the run is not a backbone run.
     """
     folder = user_path(bundle_or_run)
     if (folder / CHECKPOINT).is_file():

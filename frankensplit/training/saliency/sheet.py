@@ -24,7 +24,7 @@ COVER = 0.65  # how much of a map's colour lies over the frame
 FRAME, MEAN = "frame", "mean"
 
 
-class Look(NamedTuple):
+class MapsOfFrame(NamedTuple):
     """A frame, uint8 RGB ``(H, W, 3)``, and its maps ``(heads, h, w)``, of which ``extent`` cells cover it."""
 
     name: str
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     extent: tuple[float, float]
 
 
-def draw_sheet(title: str, heads: Sequence[str], looks: Sequence[Look]) -> Pixels:
+def draw_sheet(title: str, heads: Sequence[str], looks: Sequence[MapsOfFrame]) -> Pixels:
     """Return the sheet, uint8 RGB, with what the colours mean below the title."""
     names = [FRAME, *heads, *([MEAN] if len(heads) > 1 else [])]
     width = len(names) * (CELL_PX + GAP_PX) + GAP_PX
@@ -43,7 +43,7 @@ def draw_sheet(title: str, heads: Sequence[str], looks: Sequence[Look]) -> Pixel
     return np.concatenate(parts)
 
 
-def overlay(look: Look, values: NDArray[np.float32]) -> Pixels:
+def overlay(look: MapsOfFrame, values: NDArray[np.float32]) -> Pixels:
     """Return the frame in grey under the colours of a map ``(h, w)``, at the cell's size."""
     picture = _fit(look.rgb)
     height, width = picture.shape[:2]
@@ -59,7 +59,7 @@ def overlay(look: Look, values: NDArray[np.float32]) -> Pixels:
     return np.asarray(cv2.addWeighted(grey, 1 - COVER, _coloured(np.asarray(grown)), COVER, 0), np.uint8)
 
 
-def _cells(look: Look, maps: int) -> list[Pixels]:
+def _cells(look: MapsOfFrame, maps: int) -> list[Pixels]:
     shown = [*look.maps, mean_map(look.maps)][:maps]
     picture = _fit(look.rgb)
     write(picture, letters(look.name, CAPITAL_PX - 2), 5, 5, INK)  # a dark rim, so that it reads on any frame

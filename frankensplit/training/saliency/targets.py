@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a head's output a saliency map explains: one number an image, whose gradient says where it comes from.
+"""The part of a head's output that a saliency map explains: one number per image, whose gradient gives the map.
 
-One function a kind of head; a head of a new kind is one function more in ``TARGETS``.
+Each kind of head has one function; a new kind adds its function to ``TARGETS``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Labels = Sequence[int | None]
 
 
 def head_scores(head: Any, raw: Any, labels: Labels) -> Tensor:
-    """Return what is explained of each image, float ``(N,)``.
+    """Return the number that the map of each image explains, float ``(N,)``.
 
     Args:
         head: gives ``kind``, ``threshold`` and ``labels`` as :class:`frankensplit.models.heads.base.Head` does.

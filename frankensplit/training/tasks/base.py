@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training is: networks and one loss."""
+"""The contract of a training task: networks and one loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TrainingStopped(FrankensplitError):
 class Task(nn.Module, ABC):
     """What is trained: all parameters with ``requires_grad``, by one loss that is a mean over the batch."""
 
-    samples_before = 0  # which the networks had seen before this run
+    samples_before = 0  # samples that the networks had seen before this run
 
     @abstractmethod
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:

@@ -52,7 +52,7 @@ from frankensplit.writing import write_file
 STATISTICS_BATCHES = 12
 KEPT_CODEC = "codec"
 DENSITIES = (
-    "densities"  # of the entropy model, beside a bundle's server weights, for trainings that go on from it
+    "densities"  # the entropy model's, stored with a bundle's server weights so that a training can continue
 )
 OBJECTIVES: dict[str, Callable[[BackboneWithHeads], Objective]] = {
     "stages": StageDistillation,
@@ -143,7 +143,7 @@ def _open_init(init: str, runs: Path) -> Bundle:
     try:
         return Bundle.open(init)
     except BundleError as err:
-        raise RecipeError(f"init {init!r} is no finished run in {runs}, and no bundle: {err}") from err
+        raise RecipeError(f"init {init!r} is neither a finished run in {runs} nor a bundle: {err}") from err
 
 
 @torch.no_grad()
@@ -171,7 +171,7 @@ def begin_with_bundle(bundle: Bundle, task: TrainCodec | TrainBlueprint) -> None
             else:
                 print(f"{bundle.name} holds no densities: they begin untrained", file=sys.stderr)
     except (KeyError, ValueError) as err:
-        raise RecipeError(f"the networks of {bundle.path} are others than the recipe's: {err}") from err
+        raise RecipeError(f"the networks of {bundle.path} differ from the recipe's: {err}") from err
 
 
 def begin_with_densities(bundle: Bundle, task: TrainCodec) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What restored features are judged by: distance to the teacher's, or what the frozen tail makes of them.
+"""Losses of restored features: their distance to the teacher's, or the frozen tail's results from them.
 
 Each objective is about 1 for features that say nothing, whatever the batch, the resolution and the backbone, so the
 weight of the rate beside it keeps its meaning.
@@ -28,7 +28,7 @@ class Objective(ABC):
 
     def __init__(self, teacher: BackboneWithHeads) -> None:
         self.teacher = teacher
-        self.figures: dict[str, float] = {}  # of the last batch, to be logged
+        self.figures: dict[str, float] = {}  # the last batch's figures, for the log
 
     def __deepcopy__(self, memo: dict[int, object]) -> Objective:
         """Return itself: averaged and trial copies of a task are judged by one frozen teacher, not by copies of it."""

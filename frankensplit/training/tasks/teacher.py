@@ -40,7 +40,7 @@ def load_teacher(name: str | PretrainedSpec, runs: Path) -> Teacher:
     """Read a finished backbone run by its name in ``runs``, a bundle by folder or name, or a pretrained backbone.
 
     Raises:
-        RecipeError: there is neither, or the run is no backbone run.
+        RecipeError: there is neither, or the run is not a backbone run.
         BundleError: the bundle is damaged, or the pretrained weights cannot be had.
     """
     if isinstance(name, PretrainedSpec):
@@ -50,14 +50,16 @@ def load_teacher(name: str | PretrainedSpec, runs: Path) -> Teacher:
     try:
         return teacher_of_bundle(Bundle.open(name))
     except BundleError as err:
-        raise RecipeError(f"teacher {name!r} is no finished run in {runs}, and no bundle: {err}") from err
+        raise RecipeError(
+            f"teacher {name!r} is neither a finished run in {runs} nor a bundle: {err}"
+        ) from err
 
 
 def teacher_of_run(run: Path) -> Teacher:
     """Read a finished backbone run.
 
     Raises:
-        RecipeError: the run is missing or is no backbone run.
+        RecipeError: the run is missing or is not a backbone run.
     """
     weights, recipe = load_run(run, BackboneRecipe)
     labels = read_json(run / LABELS)
