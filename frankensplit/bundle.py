@@ -267,8 +267,8 @@ class Codec:
             return rans.decode(packet.payload, packet.shape, level.tables)
         if level.contexts is None:
             raise PacketError(
-                f"packet is context-coded, level {packet.level} of codec {self.id_hex} has no contexts; it is forged, "
-                "drop it"
+                f"packet is context-coded, but level {packet.level} of codec {self.id_hex} has no contexts; "
+                "do not trust its sender"
             )
         return rans.decode_in_context(packet.payload, packet.shape, level.contexts)
 
