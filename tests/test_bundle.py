@@ -232,7 +232,7 @@ def test_encoders_of_other_precisions_are_no_part_of_the_id(tmp_path):
     write_precisions(tmp_path / "codec", ["fp16", "int8", "int8-cpu"])
     codec = Codec.open(tmp_path / "codec")
     assert codec.id == old.id
-    # That for CPUs is the runtime's choice, not the user's.
+    # The runtime, not the user, chooses the encoder for CPUs.
     assert (old.precisions, codec.precisions) == (("fp32",), ("fp32", "fp16", "int8"))
     assert codec.encoder_file() == codec.encoder_path
     assert codec.encoder_file("int8").read_bytes() == b"int8"

@@ -181,7 +181,7 @@ def test_mask_to_source_takes_the_value_under_each_pixel_centre(size):
     columns = ((np.arange(size[1]) + 0.5) * geometry.scaled_width / size[1]).astype(int)
     found = geometry.mask_to_source(mask)
     assert found.shape == size
-    # Where a centre falls on the border of two values, either is right.
+    # If a centre falls on the border of two values, either is right.
     assert (found == mask[np.ix_(rows, columns)]).mean() > 0.97
 
 

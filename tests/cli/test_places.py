@@ -15,7 +15,7 @@ from frankensplit.cli import main
 from frankensplit.places import cache_folder, cache_home, user_path
 
 NOWHERE = Path("/proc/nowhere")  # no folder can be made there, even by root
-# As in a container that runs as a user without an entry and without HOME.
+# A container may run as a user who has neither an entry nor HOME.
 HOMELESS = """
 import os, pwd, sys
 def unknown(_): raise KeyError("no such user")

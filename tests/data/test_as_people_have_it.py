@@ -334,7 +334,7 @@ def test_pictures_that_are_named_as_others_are_named_for_what_they_are(tmp_path:
 
 def test_masks_are_turned_with_pictures_whose_stored_size_they_have(tmp_path: Path):
     wide = np.zeros((48, 64), np.uint8)
-    wide[:24, :32] = 1  # where the picture is red before it is turned
+    wide[:24, :32] = 1  # the red part, before the picture is turned
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     for name, one in (("stored", wide), ("shown", np.rot90(wide, -1)), ("wrong", wide[:10])):

@@ -160,7 +160,7 @@ def test_the_index_of_the_recording_is_one_that_players_take(run: Run) -> None:
         one["topic_metadata"]["name"]: one["topic_metadata"] for one in index["topics_with_message_count"]
     }
     offered = {name: yaml.safe_load(one["offered_qos_profiles"])[0] for name, one in topics.items()}
-    reliable, best_effort, latched, volatile = 1, 2, 1, 2  # as rmw numbers them
+    reliable, best_effort, latched, volatile = 1, 2, 1, 2  # rmw's numbers
     wanted = {
         "/image": (best_effort, volatile),
         "/latent": (best_effort, volatile),

@@ -16,7 +16,7 @@ from collections import Counter
 from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 
 OUT = POINTER(c_void_p)
-PROTOTYPES = {  # from CUDA's documentation, not from the code under test
+PROTOTYPES = {  # copied from CUDA's documentation, not from the code under test
     "cudaGetDeviceCount": (POINTER(c_int),),
     "cudaSetDevice": (c_int,),
     "cudaDeviceGetAttribute": (POINTER(c_int), c_int, c_int),

@@ -30,7 +30,7 @@ class Behaviour:
     unusable: bool = False  # the GPU
     says: list[str] = field(default_factory=list)  # error lines before a failure
     refuses: set[str] = field(default_factory=set)  # methods that answer None, False or -1
-    wrong: int = 0  # so many engines compute something else
+    wrong: int = 0  # this many engines compute something else
     steps: int = 4
     at_step: object = None  # called at each step
     builds: list[dict] = field(default_factory=list)

@@ -27,7 +27,7 @@ from frankensplit.edge.tensorrt.reference import EngineWrong, Limit, Reference
 from frankensplit.errors import BundleError, RuntimeUnavailable
 
 HERE = Path(__file__).resolve().parent
-TIMEOUT_S = 600  # of a machine that does much else
+TIMEOUT_S = 600  # long enough for a busy machine
 
 
 @pytest.fixture

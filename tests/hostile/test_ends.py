@@ -17,8 +17,8 @@ from tiny_codec import write_codec
 
 from fs_common.launch_environment import inherited_environment
 
-PATIENCE_S = 120.0  # for a busy machine: what is waited for takes a second or two
-PLACES = 10  # of a start, at each of which one signal comes
+PATIENCE_S = 120.0  # long enough for a busy machine; the awaited events take a second or two
+PLACES = 10  # moments of a start; one signal comes at each
 HOW = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 needs_ros = pytest.mark.skipif(

@@ -139,7 +139,7 @@ def test_presence_of_the_one_class_of_a_frame():
 
 def test_presence_of_boxes_is_that_of_a_large_one():
     head, labels = head_class("presence", {}), {"classes": ["a", "b", "c"]}
-    # Of 100x100 pixels half a percent are 50: the box of class 0 has 49, those of class 2 have 100 and 4.
+    # Half a percent of 100x100 pixels are 50: the box of class 0 has 49, those of class 2 have 100 and 4.
     boxes = Boxes.of([(0, 0, 7, 7), (10, 10, 20, 20), (50, 50, 52, 52)], [0, 2, 2], (100, 100))
     assert head.truth(Truth(boxes=boxes), labels).scores.tolist() == [0, 0, 1]
     assert head.truth(Truth(boxes=Boxes.of([], [], (8, 8))), labels).scores.tolist() == [0, 0, 0]
@@ -214,7 +214,7 @@ def test_a_box_within_a_better_one_is_left_out_where_the_labels_say_so(max_overl
     for x, height in ((6, 2.0), (8, 1.0)):  # two peaks of one object, 48 pixels to each side
         heat[0, 0, 6, x] = height
         sides[0, :, 6, x] = float(np.log(6))
-    heat[0, 1, 6, 6] = 0.5  # of another class, which hides nothing
+    heat[0, 1, 6, 6] = 0.5  # another class hides nothing
     result = head.result((heat, sides), Geometry(96, 128, 96, 128))
     assert (result.class_ids == 0).sum() == count and (result.class_ids == 1).sum() == 1
     assert (np.diff(result.scores) <= 0).all()

@@ -102,7 +102,7 @@ def test_only_bundles_that_are_listened_to_run(server: NodeProcess, observer: Ob
     robot = observer.publisher(CompressedLatent, "/one/latent")
     observer.until(lambda: observer.node.count_publishers("/one/elsewhere/report"), "the report's topic")
     health.settled()
-    reports.clear()  # of packets that tests before had sent
+    reports.clear()  # reports on packets of earlier tests
     received, published = health.count("received"), health.count("published")
     observer.until(lambda: health.count("received") >= received + 10, "latents to arrive", send(robot))
     assert health.count("published") == published  # somebody listens, but to no bundle of the packets' codec

@@ -70,7 +70,7 @@ def camera_variants() -> list[tuple[Image, NDArray[np.uint8]]]:
     padded = np.zeros((96, 128 * 3 + 5), np.uint8)
     padded[:, : 128 * 3] = rgb[..., ::-1].reshape(96, -1)
     grey16 = (rgb[..., 0].astype(np.uint16) * 257).astype(">u2")
-    yuyv = np.full((96, 128, 2), 128, np.uint8)  # without colour
+    yuyv = np.full((96, 128, 2), 128, np.uint8)  # a grey picture
     yuyv[..., 0] = np.where(lit[..., 0], 235, 16)  # BT.601's white and black
     mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (48, 64))  # one colour all over
     large = picture(480, 640)

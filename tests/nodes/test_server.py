@@ -165,7 +165,7 @@ def test_bad_packets_are_refused_and_do_no_harm(
     masks = observer.record(Image, "/one/segmentation/mask")
     robot = observer.publisher(CompressedLatent, "/one/latent")
     health.worked_off()
-    masks.clear()  # of the test before
+    masks.clear()  # messages of the test before
     before = health.count("rejected")
     bad = send(robot, data=forge())
     observer.until(lambda: health.count("rejected") >= before + 3, "three rejections", bad)

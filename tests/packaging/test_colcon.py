@@ -116,7 +116,7 @@ def sourced(workspace: Path, overlay: Path, path_without_messages: str, tmp_path
 
 
 def test_colcon_finds_both_packages_and_who_needs_them(sources: Path) -> None:
-    # Without a word about the root, which colcon passes over.
+    # colcon passes over the root and says nothing about it.
     assert colcon("list", sources.parent, "--names-only").split() == ["frankensplit", "fs_msgs", "listener"]
     needed = colcon("list", sources.parent, "--names-only", "--packages-up-to", "listener")
     assert set(needed.split()) == {"fs_msgs", "listener"}

@@ -159,7 +159,7 @@ def test_principal_map_is_the_first_singular_projection(channels):
         matrix = matrix - matrix.mean(axis=0)
         projection = matrix @ np.linalg.svd(matrix, full_matrices=False)[2][0]
         projection = projection / np.abs(projection).max()
-        projection *= np.sign(projection @ matrix.sum(axis=1))  # as the plain sum over the channels
+        projection *= np.sign(projection @ matrix.sum(axis=1))  # the sign of the plain sum over the channels
         assert np.allclose(found.ravel(), projection, atol=1e-3)
 
 
