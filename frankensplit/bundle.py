@@ -434,7 +434,10 @@ def _find_folder(name: str) -> Path:
         str(p) if len(name) < MAX_PATH and name.isprintable() else shown(str(p))
         for p in dict.fromkeys([path, *places])
     )
-    raise BundleError(f"no bundle {shown(name)}: looked at {looked}; give a folder or an installed name")
+    raise BundleError(
+        f"no bundle {shown(name)}: looked at {looked}; give a folder or an installed name, "
+        "which `frankensplit info` lists"
+    )
 
 
 def _is_folder(path: Path) -> bool:

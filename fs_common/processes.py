@@ -141,7 +141,11 @@ class Processes:
             self.require_running()
             if time.monotonic() > deadline:
                 late = next(process for process in self.running.values() if not process.ready())
-                raise ProcessError(f"{late.name} is not ready after {PATIENCE_S:.0f} s:\n{late.tail()}")
+                told = (
+                    late.tail().strip()
+                    or "it has said nothing yet: it may still be loading; is the machine busy?"
+                )
+                raise ProcessError(f"{late.name} is not ready after {PATIENCE_S:.0f} s:\n{told}")
             time.sleep(0.05)
 
     def wait_for(self, name: str) -> int:

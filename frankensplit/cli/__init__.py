@@ -50,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="frankensplit", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="frankensplit",
+        description="Camera frames as packets of a few kilobytes that hold what models need. "
+        "Options of a verb: frankensplit VERB --help",
+    )
     parser.add_argument("--version", action="version", version=f"frankensplit {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, summary in VERBS.items():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MANIFEST = "manifest.json"
+SHOWN_CLASSES = 20  # of a head with more; labels.json has them all
 LISTS = (
     MANIFEST,
     "codec.json",
@@ -289,8 +290,15 @@ def _server_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     blueprint = server["blueprint"]
     adapter = f", with an adapter of width {blueprint['adapter']}" if "adapter" in blueprint else ""
     parts = [("backbone", server["backbone"]["model"]), ("blueprint", blueprint["family"] + adapter)]
-    heads = [(f"head {name}", ", ".join(classes)) for name, classes in result["heads"].items()]
+    heads = [(f"head {name}", _classes(classes)) for name, classes in result["heads"].items()]
     return [*parts, *heads]
+
+
+def _classes(classes: list[str]) -> str:
+    """Name the classes; of a thousand the first, and how many more there are."""
+    more = len(classes) - SHOWN_CLASSES
+    listed = ", ".join(classes[:SHOWN_CLASSES])
+    return f"{listed} and {more:,} more, see labels.json" if more > 0 else listed
 
 
 def _print_files(console: Console, files: dict[str, dict[str, Any]]) -> None:

@@ -151,3 +151,15 @@ def test_levels_and_precisions_of_a_robots_codec_are_listed(capsys):
     assert result["codec"]["precisions"] == ["fp32", "fp16", "int8"]
     assert {"tables.3.npz", "contexts.npz", "contexts.3.npz", "encoder.int8-cpu.onnx"} <= set(result["files"])
     assert {one["state"] for one in result["files"].values()} == {"ok"}
+
+
+def test_a_thousand_classes_are_counted_not_listed(bundle, tmp_path, capsys):
+    many = [f"kind{number}" for number in range(1000)]
+    labels = LABELS | {"presence": {"classes": many}}
+    (bundle / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    write_manifest(bundle, {name: manifest[name] for name in ("name", "codec_id", "server")})
+    status, info = told(bundle, tmp_path)
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert status == 0 and info["heads"]["presence"] == many
+    assert "kind19 and 980 more, see labels.json" in text and "kind20" not in text
