@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 READY = "ready: "
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0  # a busy machine takes minutes to import torch and load networks
+TOLD_EACH_S = 20.0
 LEAVE_S = 60.0
 TAIL_LINES = 12
 
@@ -134,18 +135,19 @@ class Processes:
         """Wait until all have said that they are ready.
 
         Raises:
-            ProcessError: one ended, or is not ready after two minutes.
+            ProcessError: one ended, or is not ready after ``PATIENCE_S``.
         """
-        deadline = time.monotonic() + PATIENCE_S
-        while not all(process.ready() for process in self.running.values()):
+        begun = time.monotonic()
+        tell_at = begun + TOLD_EACH_S
+        while late := next((one for one in self.running.values() if not one.ready()), None):
             self.require_running()
-            if time.monotonic() > deadline:
-                late = next(process for process in self.running.values() if not process.ready())
-                told = (
-                    late.tail().strip()
-                    or "it has said nothing yet: it may still be loading; is the machine busy?"
-                )
+            waited_s = time.monotonic() - begun
+            if waited_s > PATIENCE_S:
+                told = late.tail().strip() or "it has said nothing yet; is the machine busy?"
                 raise ProcessError(f"{late.name} is not ready after {PATIENCE_S:.0f} s:\n{told}")
+            if begun + waited_s > tell_at:
+                print(f"{late.name} is still loading ({waited_s:.0f} s)", file=sys.stderr)
+                tell_at += TOLD_EACH_S
             time.sleep(0.05)
 
     def wait_for(self, name: str) -> int:

@@ -55,7 +55,9 @@ class Stream:
         self._failures = Complaints(lambda text: node.get_logger().error(f"{name}: failed: {text}"))
         log = node.get_logger()
         self._silent = Standing(
-            lambda text: log.warning(f"{name}: {text}"), lambda: log.info(f"{name}: no longer silent")
+            lambda text: log.warning(f"{name}: {text}"),
+            lambda: log.info(f"{name}: no longer silent"),
+            CALM_LOOKS,
         )
         self._warned = Standing(
             lambda text: log.warning(f"{name}: {text}"),

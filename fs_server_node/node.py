@@ -92,6 +92,8 @@ class ServerNode(Node):
         bundles = [Bundle.open(name) for name in (chosen.bundle, *chosen.more_bundles)]
         topics = (*chosen.latent_topics, *chosen.image_topics)
         refuse_when(self, "more_bundles", lambda _: bundles_problem(bundles, topics))
+        names = " and ".join(bundle.name for bundle in bundles)
+        self.get_logger().info(f"loading bundle {names} on {chosen.device}")
         self._bundles = open_bundles(bundles, chosen)
         heads_there = [name for one in self._bundles for name in one.heads]
         refuse_when(self, "heads", lambda heads: heads_problem(heads_there, heads))
