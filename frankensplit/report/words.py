@@ -27,11 +27,16 @@ def lead(one: Measured) -> str:
     known = f" (95 % interval {interval(ours.ci95)})" if ours.ci95 else ""
     against = "" if head.truth == "labels" else ", counted as disagreement with the unmodified backbone"
     said = (
-        f"On {one.data} our packets take {size(ours.bytes_per_frame)} a frame and cost {points(ours.loss_points)} "
+        f"On {one.data} the packets of {one.bundle}{_in_precision(one)} take {size(ours.bytes_per_frame)} a frame and cost {points(ours.loss_points)} "
         f"points of {head.metric}{known}, of {points(head.unmodified)} that the unmodified backbone reaches{against}."
     )
     needs = [_need(head, codec) for codec in LEAD if codec in head.bytes_at_our_loss]
     return f"{said} Bytes with which others lose no more: {', '.join(needs)}." if needs else said
+
+
+def _in_precision(one: Measured) -> str:
+    precision = one.raw.get("precision", "fp32")
+    return "" if precision == "fp32" else f" in {precision}"
 
 
 def _need(head: HeadResult, codec: str) -> str:

@@ -100,7 +100,9 @@ def test_every_row_of_every_codec_is_in_the_page(page):
 
 
 def test_further_data_are_in_the_first_words(page):
-    assert page.text.index("On clip.mp4 our packets take") < page.text.index("Accuracy against bytes")
+    assert page.text.index("On clip.mp4 the packets of street take") < page.text.index(
+        "Accuracy against bytes"
+    )
 
 
 def rows_of(page, label):
