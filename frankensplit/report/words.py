@@ -27,7 +27,8 @@ def lead(one: Measured) -> str:
     known = f" (95 % interval {interval(ours.ci95)})" if ours.ci95 else ""
     against = "" if head.truth == "labels" else ", counted as disagreement with the unmodified backbone"
     said = (
-        f"On {one.data} the packets of {one.bundle}{_in_precision(one)} take {size(ours.bytes_per_frame)} a frame and cost {points(ours.loss_points)} "
+        f"On {one.data} the packets of {one.bundle}{_in_precision(one)} take {size(ours.bytes_per_frame)} a frame "
+        f"and cost {points(ours.loss_points)} "
         f"points of {head.metric}{known}, of {points(head.unmodified)} that the unmodified backbone reaches{against}."
     )
     needs = [_need(head, codec) for codec in LEAD if codec in head.bytes_at_our_loss]
