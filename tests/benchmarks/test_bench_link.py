@@ -150,10 +150,10 @@ def test_a_measured_link_is_one_more(files):
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
-        ("results", {"heads": {}}, "no result of an evaluation"),
-        ("results", {"heads": {"segmentation": {"rows": []}}}, "no result of an evaluation"),
+        ("results", {"heads": {}}, "not a result of an evaluation"),
+        ("results", {"heads": {"segmentation": {"rows": []}}}, "not a result of an evaluation"),
         ("results", {"bundle": "other"}, "time the same bundle"),
-        ("components", {"rows": [{"codec": "jpeg"}]}, "no result of frankensplit bench components"),
+        ("components", {"rows": [{"codec": "jpeg"}]}, "not a result of frankensplit bench components"),
         ("components", {"threads": None}, None),
     ],
 )

@@ -110,10 +110,10 @@ def test_a_link_is_not_followed(cache, tmp_path):
 def test_no_plain_file_is_no_engine(cache):
     cache.store("a", ENGINE)
     os.mkfifo(cache.folder / "b.engine", 0o600)
-    with pytest.raises(EngineDamaged, match="no plain file"):
+    with pytest.raises(EngineDamaged, match="not a plain file"):
         cache.load("b")
     (cache.folder / "c.engine").mkdir(0o700)
-    with pytest.raises(EngineDamaged, match="no plain file"):
+    with pytest.raises(EngineDamaged, match="not a plain file"):
         cache.load("c")
 
 
