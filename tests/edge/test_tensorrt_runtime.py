@@ -248,7 +248,7 @@ def test_frames_need_not_be_contiguous(fake, model, tmp_path):
 
 def test_a_scale_needs_an_encoder_with_levels(discrete, model, tmp_path):
     build(model, tmp_path)
-    with pytest.raises(BundleError, match="without quality levels"):
+    with pytest.raises(BundleError, match="has no quality levels"):
         open_tensorrt(model, tmp_path)(frame(), 0.5)
 
 
