@@ -126,8 +126,8 @@ def test_an_interrupted_training_goes_on(small, camera, tmp_path, monkeypatch):
     ("options", "named"),
     [
         (["--encoder", "--adapter", "8"], "--adapter and --encoder exclude each other"),
-        (["--rate", "0.2"], "give --encoder too"),
-        (["--other", "street:val"], "give --encoder too"),
+        (["--rate", "0.2"], "with --encoder only: give both"),
+        (["--other", "street:val"], "with --encoder only: give both"),
     ],
 )
 def test_options_that_do_not_fit(small, camera, options, named, capsys):

@@ -117,7 +117,7 @@ def test_training_goes_on_from_the_bundle(bundle, place, reference):
 
 def test_another_blueprint_cannot_begin_with_it(bundle, place, reference):
     wider = {"family": "efficientnet", "arguments": {"width": 16, "depth": 1}}
-    with pytest.raises(RecipeError, match="others than the recipe's"):
+    with pytest.raises(RecipeError, match="differ from the recipe's"):
         train(
             recipe(reference, "wider", init=str(bundle.path), blueprint=wider),
             Where(place / "runs", place, "cpu"),
