@@ -46,7 +46,7 @@ KINDS = {  # files and folders; what stands nowhere is a unit test
 
 def kind_of(path: Path) -> str:
     """Return the kind of a test file, or of all tests in a folder."""
-    name = path.relative_to(TESTS).as_posix()
+    name = path.resolve().relative_to(TESTS).as_posix()  # a workspace may hold links to us
     for kind, places in KINDS.items():
         if any(f"{name}/".startswith(f"{place}/") for place in places):
             return kind
@@ -55,6 +55,7 @@ def kind_of(path: Path) -> str:
 
 def is_left_out(path: Path, wanted: str) -> bool:
     """Tell whether nothing here is of the one kind that is asked for, so that it need not even be imported."""
+    path = path.resolve()
     if wanted not in (UNIT, *KINDS) or TESTS not in path.parents:
         return False
     inside = any(
