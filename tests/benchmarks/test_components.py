@@ -65,8 +65,8 @@ HEAD = """# SPDX-License-Identifier: Apache-2.0
 import time
 import numpy as np
 from frankensplit.errors import RuntimeUnavailable
-from frankensplit.evaluation.rivals import Coder as Base, Cost
-QUALITIES = (1, 5, 9)
+from frankensplit.evaluation.rivals import Coder as Base, Cost, Rival
+SIGNAL, open_untrained = "image", None
 """
 
 
@@ -74,7 +74,8 @@ QUALITIES = (1, 5, 9)
 def result(tmp_path_factory, bundle_path):
     folder = tmp_path_factory.mktemp("rivals")
     for name, text in CODERS.items():
-        (folder / f"{name}.py").write_text(HEAD + text)
+        rival = "Rival(open_coder, (1, 5, 9), SIGNAL, open_untrained=open_untrained)"
+        (folder / f"{name}.py").write_text(f"{HEAD}{text}RIVALS = {{{name!r}: {rival}}}\n")
     out = folder / "components.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rivals, "__path__", [str(folder)])

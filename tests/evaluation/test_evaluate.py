@@ -29,11 +29,7 @@ FRAMES = 4
 RAW_BYTES = 480 * 360 * 3
 TEST_RIVAL = """
 import numpy as np
-from frankensplit.evaluation.rivals import Coder
-QUALITIES = (None,)
-
-def open_coder(quality, options):
-    return {name}()
+from frankensplit.evaluation.rivals import Coder, Rival
 
 class Perfect(Coder):
     def encode(self, signal):
@@ -50,6 +46,8 @@ class Constant(Perfect):
 
     def decode(self, data):
         return np.full(self.shape, 128, np.uint8)
+
+RIVALS = {{"{file}": Rival(lambda quality, options: {name}())}}
 """
 
 
@@ -58,7 +56,7 @@ def known_rivals(tmp_path_factory):
     """Two new rivals, one file each: one loses nothing, one everything."""
     folder = tmp_path_factory.mktemp("rivals")
     for name in ("Perfect", "Constant"):
-        (folder / f"{name.lower()}.py").write_text(TEST_RIVAL.format(name=name))
+        (folder / f"{name.lower()}.py").write_text(TEST_RIVAL.format(name=name, file=name.lower()))
     rivals.__path__.append(str(folder))
     yield
     rivals.__path__.remove(str(folder))

@@ -1,18 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rival codecs, found by their names. A new one is a new file here, which holds one rival or a table of several.
+"""Rival codecs by name. A new one is a new file here, or a row in the table of a file that holds its like.
 
-A file with one rival is named after it (``my_codec.py`` is ``my-codec``) and gives::
-
-    SIGNAL: "image" (default), "features" or "latent"     what it codes, see ``Coder``
-    QUALITIES: tuple[int | None, ...]                     its sweep, fewest bytes first; None where it has no setting
-    SEQUENCE: bool = False                                frames of a stream must come in order: it has a memory
-    def open_coder(quality, options) -> Coder             raises RuntimeUnavailable where a wheel or weights are missing
-
-and, where it is a learned codec, also::
-
-    def open_untrained(quality, options) -> Coder         same networks with random weights of a fixed seed: to be timed
-
-A file with several gives ``RIVALS: dict[str, Rival]``.
+A file gives ``RIVALS``, a :class:`Rival` for each name. Files whose names begin with ``_`` are not looked at.
 """
 
 from __future__ import annotations
@@ -88,7 +77,15 @@ Opener = Callable[[Any, Options], Coder]
 
 @dataclass(frozen=True)
 class Rival:
-    """A codec to compare with; its file says what the fields mean."""
+    """A codec to compare with.
+
+    Args:
+        open_coder: opens a stream at one quality; raises RuntimeUnavailable where a wheel or weights are missing.
+        qualities: its sweep, fewest bytes first; None where it has no setting.
+        signal: what it codes, see ``Coder``: ``image``, ``features`` or ``latent``.
+        sequence: whether frames of a stream must come in order, since it has a memory.
+        open_untrained: of a learned codec: the same networks with random weights of a fixed seed, to be timed.
+    """
 
     open_coder: Opener
     qualities: tuple[Quality, ...] = (None,)
@@ -126,16 +123,5 @@ def _found() -> dict[str, tuple[Any, Rival]]:
         if one.name.startswith("_"):
             continue
         module: Any = importlib.import_module(f"{__name__}.{one.name}")
-        table = getattr(module, "RIVALS", None) or {one.name.replace("_", "-"): _of_module(module)}
-        found |= {name: (module, rival) for name, rival in table.items()}
+        found |= {name: (module, rival) for name, rival in module.RIVALS.items()}
     return found
-
-
-def _of_module(module: Any) -> Rival:
-    return Rival(
-        module.open_coder,
-        module.QUALITIES,
-        getattr(module, "SIGNAL", "image"),
-        getattr(module, "SEQUENCE", False),
-        getattr(module, "open_untrained", None),
-    )

@@ -205,9 +205,8 @@ def _read_weights(rival: str, quality: int, weights: str | None, zoo: Any) -> An
         raise DataError(
             f"cannot read weights from {path}: {str(error)[:200]}; give a state dict saved by torch"
         ) from None
-    if (
-        isinstance(state, dict) and "state_dict" in state
-    ):  # a checkpoint of the package's own training example
+    # A checkpoint of the package's own training example.
+    if isinstance(state, dict) and "state_dict" in state:
         return state["state_dict"]
     return state
 

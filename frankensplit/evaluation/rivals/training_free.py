@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from frankensplit.codec import Tables, rans
 from frankensplit.errors import DataError, PacketError, TablesError
-from frankensplit.evaluation.rivals import Coder, Options, Quality
+from frankensplit.evaluation.rivals import Coder, Options, Quality, Rival
 
-SIGNAL = "features"
 QUALITIES = (402, 404, 410, 510, 615, 820, 830, 1650)
 
 # Shape; step; unit of the zero points; first symbol and how many; bytes of the deflated counts.
@@ -140,3 +139,6 @@ def _tables(coarse: NDArray[np.uint8], first: int) -> Tables:
 def _inflate(packed: bytes, shape: tuple[int, int]) -> NDArray[np.uint8]:
     raw = zlib.decompressobj().decompress(packed, shape[0] * shape[1] + 1)
     return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+RIVALS = {"training-free": Rival(open_coder, QUALITIES, signal="features")}
