@@ -54,9 +54,8 @@ from frankensplit.places import share_folders, user_path
 from frankensplit.reading import files_in, open_regular, read_json
 from frankensplit.writing import FolderKind, write_file
 
-MAX_SOURCE_PIXELS = (
-    1 << 26
-)  # results have the size that a packet declares; a forged packet must not exhaust the memory
+# Results have the size that a packet declares; a forged packet must not exhaust the memory.
+MAX_SOURCE_PIXELS = 1 << 26
 MAX_CODEC_BYTES = 128 << 20  # all files of a codec together; ours have 2 MB with every precision
 MAX_CODEC_JSON_BYTES = 1 << 20  # 256 levels take 50 kB; a robot has little memory for more
 MAX_ENCODER_BYTES = 64 << 20  # one ONNX encoder; ours have 0.5 MB

@@ -38,9 +38,8 @@ MAX_LATENT = 1 << 24  # symbols of the largest frame; their int32 are 64 MiB
 MAX_LEVELS = 256  # a packet has a byte for the level
 MAX_PRECISIONS = 16
 MAX_HEADS = 64
-TOPICS = frozenset(
-    {"overlay", "report", "latent", "image"}
-)  # topics of the nodes; a head's name is a topic, too
+# Topics of the nodes; a head's name is a topic, too.
+TOPICS = frozenset({"overlay", "report", "latent", "image"})
 MAX_CLASSES = 1 << 16  # most classes of a head; ImageNet-22k has 21,841
 SHA256 = Matching(DIGEST.pattern, "the 64 hex digits of a SHA-256")
 NAME = Name(200)

@@ -26,13 +26,8 @@ OLD = "old"  # `.NAME.old.PID.frankensplit` is the folder that another is about 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENAMETOOLONG)
 CANNOT = (*FULL, *REFUSED)
-UNLOCKABLE = (
-    errno.EBADF,
-    errno.ENOLCK,
-    errno.ENOTSUP,
-    errno.EINVAL,
-    errno.ENOSYS,
-)  # some network file systems
+# Some network file systems.
+UNLOCKABLE = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,8 @@ def declare(node: Node, table: type[Table]) -> Table:
         ParameterError: a value given at start has another type or is out of range.
     """
     by_name = {spec.name: spec for spec in specs(table)}
-    if hasattr(
-        node, "add_pre_set_parameters_callback"
-    ):  # not in Humble: there ROS refuses 3 for 3.0 at run time
+    # Humble lacks this method: there ROS refuses 3 for 3.0 at run time.
+    if hasattr(node, "add_pre_set_parameters_callback"):
         node.add_pre_set_parameters_callback(
             lambda parameters: [_widened(by_name, one) for one in parameters]
         )

@@ -35,9 +35,8 @@ def quiet_stderr() -> Iterator[None]:
     sys.stderr.flush()
     original = os.dup(2)
     if os.isatty(original):
-        os.environ.setdefault(
-            "RCUTILS_COLORIZED_OUTPUT", "1"
-        )  # ROS would ask the pipe whether it shows colours
+        # ROS would ask the pipe whether it shows colours.
+        os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
     command = [sys.executable, "-I", "-S", __file__]
     # A session of its own: Ctrl-C is for the node, whose last words are still to come.
     process = subprocess.Popen(
@@ -52,9 +51,8 @@ def quiet_stderr() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(original, 2)
         os.close(original)
-        with suppress(
-            subprocess.TimeoutExpired
-        ):  # a child of ours may still have the pipe, and go on to use it
+        # A child of ours may still have the pipe, and go on to use it.
+        with suppress(subprocess.TimeoutExpired):
             process.wait(WAIT_S)
 
 
@@ -69,9 +67,8 @@ class Throttle:
     def __init__(self, write: Callable[[bytes], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._clock = clock
-        self._kinds: OrderedDict[bytes, tuple[float, float, int]] = (
-            OrderedDict()
-        )  # allowance, when, held back
+        # Allowance, when, held back.
+        self._kinds: OrderedDict[bytes, tuple[float, float, int]] = OrderedDict()
 
     def line(self, line: bytes) -> None:
         """Take a line without its end."""

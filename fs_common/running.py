@@ -92,9 +92,8 @@ def _make(kind: type[Node], ending: Ending) -> Node:
         node.__init__()
     except BaseException:
         with suppress(Exception):
-            Node.destroy_node(
-                node
-            )  # from Kilted on, the context would call the code of this half-made node at the end
+            # From Kilted on, the context would call the code of this half-made node at the end.
+            Node.destroy_node(node)
         raise
     finally:
         ending.wake_by()  # does not return when the node is being abandoned, and raises what it likes

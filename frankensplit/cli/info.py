@@ -29,12 +29,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MANIFEST = "manifest.json"
-SHOWN_CLASSES = 20  # of a head with more; labels.json has them all
-LISTS = (
-    MANIFEST,
-    "codec.json",
-    "precisions.json",
-)  # these lie at the top of a folder and list its other files
+SHOWN_CLASSES = 20  # a head with more shows this many; labels.json has them all
+# These lie at the top of a folder and list its other files.
+LISTS = (MANIFEST, "codec.json", "precisions.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,9 +30,8 @@ MCAP_MAGIC = b"\x89MCAP0\r\n"
 MCAP_END = bytes((2, 20)) + bytes(7 + 20) + MCAP_MAGIC  # a footer without a summary
 RECORD_HEAD = struct.Struct("<BQ")  # kind, bytes that follow
 CHUNK = 6
-CHUNK_HEAD = struct.Struct(
-    "<BQQQQII"
-)  # the record's head, times, bytes, checksum, bytes of the compression's name
+# The record's head, times, bytes, checksum, bytes of the compression's name.
+CHUNK_HEAD = struct.Struct("<BQQQQII")
 TABLES = ("messages", "topics", "message_definitions", "schema")  # the tables that we read from a db3
 GENERATED = (2, 3)  # `hidden` of a column that is computed, virtual and stored
 
@@ -184,9 +183,8 @@ class _Apsw:
         unread, shared = journals(path)
         mode = "immutable=1"
         if unread.exists() and unread.stat().st_size:
-            mode = (
-                "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"
-            )  # "ro" lets SQLite create the missing one
+            # "ro" lets SQLite create the missing one.
+            mode = "mode=ro&readonly_shm=1" if shared.exists() else "mode=ro"
         return import_module("apsw").Connection(f"{path.absolute().as_uri()}?{mode}", **options)
 
 

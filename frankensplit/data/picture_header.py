@@ -65,9 +65,8 @@ def _exif_at(data: bytes) -> int:
         return data.find(b"eXIf") + 4
     if data[8:12] == b"WEBP":
         at = data.find(b"EXIF") + 8
-        return (
-            at + len(_EXIF) if data[at : at + len(_EXIF)] == _EXIF else at
-        )  # some writers repeat the mark here
+        # Some writers repeat the mark here.
+        return at + len(_EXIF) if data[at : at + len(_EXIF)] == _EXIF else at
     return 0
 
 

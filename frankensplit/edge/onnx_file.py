@@ -23,9 +23,8 @@ from frankensplit.reading import read_bytes
 
 MAX_FIELDS = 100_000  # most fields of a file; ours have 1,500
 MAX_LIVE = 1 << 29  # values kept at one time for the largest frame, 2 GiB in float32; ours keep 30 a pixel
-MAX_WORK = (
-    1 << 40
-)  # multiply-accumulates for the largest frame, about a minute of one core; ours do 10,000 a pixel
+# Multiply-accumulates for the largest frame, about a minute of one core; ours do 10,000 a pixel.
+MAX_WORK = 1 << 40
 VALUE_WORK = 16  # multiply-accumulates that take as long as giving a value
 SIZE = (512, 512)  # the frame's size if the largest one is not known
 

@@ -219,9 +219,8 @@ class FrameSchedule:
         if not max_fps:
             return True
         period = 1 / max_fps
-        if (
-            not now - period < self._due <= now + period
-        ):  # the first frame, a camera that stopped, or a new max_fps
+        # The first frame, a camera that stopped, or a new max_fps.
+        if not now - period < self._due <= now + period:
             self._due = now
         if now < self._due - self._interval.seconds / 2:
             return False

@@ -32,11 +32,8 @@ PAPER_PERCENT = {
     "resnet152": 1.48,
 }
 BACKBONES: dict[str, float | None] = PAPER_PERCENT | dict.fromkeys(
-    (
-        "tf_efficientnet_lite0",
-        "tf_efficientnet_lite2",
-        "mobilenetv3_large_100",
-    )  # the paper does not list these
+    # The paper does not list these.
+    ("tf_efficientnet_lite0", "tf_efficientnet_lite2", "mobilenetv3_large_100")
 )
 CLASSES = 1000  # the paper counts the whole classifier of ImageNet
 SIZE = 224

@@ -118,9 +118,8 @@ class _IntegerGraph(Graph):
         weight_scale = module.weights.scale.flatten()
         bias = torch.round(conv.bias / (input_scale * weight_scale))
         output_scale = outputs.scale.flatten()
-        if (
-            len(output_scale) > 1
-        ):  # one scale per channel: the kernel takes only one, so the weights take the rest
+        # One scale per channel: the kernel takes only one, so the weights take the rest.
+        if len(output_scale) > 1:
             weight_scale, output_scale = weight_scale / output_scale, torch.ones(1)
         kernel = array_of(weight)
         shape, strides, pads = list(conv.kernel_size), list(conv.stride), [int(conv.padding[0])] * 4

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 WIDTH = 480  # pixels at most, as embedded
 QUALITY = 80  # quality of the embedded WebP
 APART = 9  # frames between two pictures: neighbours look alike
-HARM, GAIN = (
-    (222, 73, 8),
-    (20, 120, 214),
-)  # right without compression but not with it, and the other way round
+# Colours of pixels that are right without compression but not with it, and the other way round.
+HARM, GAIN = (222, 73, 8), (20, 120, 214)
 Pixels = NDArray[np.uint8]
 
 

@@ -189,9 +189,8 @@ def test_c_refuses_buffers_that_do_not_fit_each_other(c_coder: ModuleType) -> No
     with pytest.raises(TypeError, match="as many channels"):
         c_coder.decode(LOWER, np.zeros(3, np.int8), cdf, sizes, offsets)
     with pytest.raises((TypeError, BufferError, ValueError)):
-        c_coder.decode(
-            LOWER, cdf, cdf, sizes, offsets
-        )  # tables are read-only, so this output cannot be written
+        # Tables are read-only, so this output cannot be written.
+        c_coder.decode(LOWER, cdf, cdf, sizes, offsets)
 
 
 def test_c_lets_go_of_its_buffers(c_coder: ModuleType) -> None:

@@ -81,9 +81,8 @@ def test_nodes_get_a_private_clean_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
     environment = demo_environment(fast_dds_profile())
     assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in environment
-    assert (
-        environment["LD_LIBRARY_PATH"] == "/overlay/lib"
-    )  # by which a sourced workspace's libraries are found
+    # A sourced workspace's libraries are found by it.
+    assert environment["LD_LIBRARY_PATH"] == "/overlay/lib"
     assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 100
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).name == "fastdds.xml"

@@ -50,9 +50,8 @@ class Robot:
         control = RateControl(STEPS[: len(self.sizes)], self.limits, clock=lambda: self.now)
         for number in range(round(seconds * self.fps)):
             due = number / self.fps
-            if (
-                not self.running(due) or due + 1 / self.fps < self.now
-            ):  # the second: an encoder too slow for it
+            # In the second case the encoder is too slow for it.
+            if not self.running(due) or due + 1 / self.fps < self.now:
                 continue
             self.now = max(self.now, due + abs(random_numbers.gauss(0, 0.1 / self.fps)))
             for when in [when for when in self.changes if when <= due]:

@@ -93,9 +93,8 @@ def test_colors_use_one_matrix_and_one_range_both_ways(name):
     decoded = coder.decode(coder.encode(rgb))
     assert _error(decoded, rgb) < 3
     inside = decoded[16:48].reshape(32, 6, 32, 3)[:, :, 12:20].mean((0, 2))
-    assert (
-        np.abs(inside - bars).max() < 6
-    )  # BT.709 for BT.601 would be off by 30, full for limited range by 16
+    # BT.709 for BT.601 would be off by 30, full for limited range by 16.
+    assert np.abs(inside - bars).max() < 6
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -94,9 +94,8 @@ def test_pixels_times_scans_are_bounded(no_decoder: None):
 def test_scans_of_separate_colours_are_counted_and_those_after_a_whole_one_are_not():
     grey = jpeg(64, 64)
     scan = grey.find(b"\xff\xda")
-    assert (
-        declared(grey[:-2] + grey[scan:-2] * 200 + b"\xff\xd9").passes == 1
-    )  # libjpeg is done after the first
+    # Libjpeg is done after the first.
+    assert declared(grey[:-2] + grey[scan:-2] * 200 + b"\xff\xd9").passes == 1
     three = bytearray(grey)
     three[three.find(b"\xff\xc0") + 9] = 3
     with pytest.raises(ImageError, match="201 scans"):

@@ -82,9 +82,8 @@ def test_swin_keeps_its_tables_for_any_size(size):
         again = backbone(torch.zeros(1, 3, 224, 224))
     assert [list(f.shape[2:]) for f in features] == [[size[0] // s, size[1] // s] for s in (16, 16, 32)]
     assert all(f.isfinite().all() for f in features)
-    assert all(
-        torch.equal(a, b) for a, b in zip(first, again, strict=True)
-    )  # one size leaves no trace in the next
+    # One size leaves no trace in the next.
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_swin_windows_of_a_large_image_exchange_what_they_see():

@@ -110,9 +110,8 @@ def test_shifted_windows_exchange_what_they_see_but_not_around_the_edge():
     changed[..., :7] = 0  # the first column of windows
     with torch.no_grad():
         reached = (stage(x) - stage(changed)).abs().amax((0, 1, 2)) > 0
-    assert (
-        reached[:10].all() and not reached[10:].any()
-    )  # shifted by 3, the windows hold columns 3 to 9, 10 to 16 ...
+    # Shifted by 3, the windows hold columns 3 to 9, 10 to 16 ...
+    assert reached[:10].all() and not reached[10:].any()
 
 
 OTHERS = (

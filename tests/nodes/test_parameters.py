@@ -152,9 +152,8 @@ def test_a_snapshot_is_read_again_only_after_a_change_that_all_accept(ros_contex
     ros_node = Node("snapshot", context=ros_context)
     start = declare(ros_node, EdgeParameters)
     snapshot = ParameterSnapshot(ros_node, EdgeParameters)
-    refuse_when(
-        ros_node, "level", lambda level: "no such level" if level > 3 else None
-    )  # asked after the snapshot
+    # ROS asks this rule after the snapshot.
+    refuse_when(ros_node, "level", lambda level: "no such level" if level > 3 else None)
     executor = SingleThreadedExecutor(context=ros_context)
     executor.add_node(ros_node)
 

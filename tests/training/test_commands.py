@@ -316,11 +316,8 @@ def test_added_head_is_measured_on_clean_and_on_compressed_features(bundle_folde
     assert main(["evaluate", str(root / "judged-bundle"), "--data", things, "--json", str(out)]) == 0
     head = json.loads(out.read_text())["heads"]["things"]
     assert head["metric"] == "top-1" and head["truth"] == "labels"
-    assert head["unmodified"] in (0.0, 50.0, 100.0) and head["rows"][0]["value"] in (
-        0.0,
-        50.0,
-        100.0,
-    )  # two frames
+    # There are two frames.
+    assert head["unmodified"] in (0.0, 50.0, 100.0) and head["rows"][0]["value"] in (0.0, 50.0, 100.0)
 
 
 def test_rerouting_trains_shallow_layers_and_leaves_the_tail(bundle_folder, other_backbone, root):

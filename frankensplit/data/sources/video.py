@@ -111,9 +111,8 @@ def _turn_of_frame(frame: Any) -> Turn:
     """Return how players turn a frame."""
     try:
         return by_display_matrix(frame.side_data.get("DISPLAYMATRIX"))
-    except (
-        ValueError
-    ):  # PyAV cannot list notes that FFmpeg knows and PyAV does not, such as EXIF in a film of JPEGs
+    # PyAV cannot list notes that FFmpeg knows and PyAV does not, such as EXIF in a film of JPEGs.
+    except ValueError:
         return by_rotation(frame.rotation)
 
 

@@ -23,10 +23,8 @@ PARTICIPANTS = 3  # camera, edge and server each make a segment
 SHARED_MEMORY = "/dev/shm"
 OLD_VARIABLE, NEW_VARIABLE = PROFILE_VARIABLES
 BEFORE_KILTED = ("humble", "iron", "jazzy")
-BEFORE_LYRICAL = (
-    *BEFORE_KILTED,
-    "kilted",
-)  # the last distribution that reads the old name; Fast DDS 3 does not
+# The last distribution that reads the old name; Fast DDS 3 does not.
+BEFORE_LYRICAL = (*BEFORE_KILTED, "kilted")
 
 
 def check(machine: Machine) -> Iterator[Finding]:

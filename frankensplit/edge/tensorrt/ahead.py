@@ -141,9 +141,8 @@ class _Build:
                 container = self._build_checked(self._cache.timings(self._identity.machine_key))
             except EngineWrong as err:
                 _log.warning("engine of %s is built once more: %s", self._model_path.name, str(err))
-                container = self._build_checked(
-                    b""
-                )  # TensorRT may choose other kernels without its timing cache
+                # TensorRT may choose other kernels without its timing cache.
+                container = self._build_checked(b"")
             return self._result(container, fresh=True, kept=self._cache.store(self._name, container))
 
     def _result(self, container: Container, *, fresh: bool, kept: bool) -> Built:

@@ -27,9 +27,8 @@ ARGUMENTS = {
     "embed_dim": WIDTH,
     "depths": each(DEPTH, 4),
     "num_heads": each(Whole(1, 128), 4),
-    "window_size": Whole(
-        1, 16
-    ),  # each block has a table of its fourth power: 0.5 MB at 16, over timm's largest, 14
+    # Each block has a table of its fourth power: 0.5 MB at 16, over timm's largest, 14.
+    "window_size": Whole(1, 16),
     "drop_rate": RATE,
     "drop_path_rate": RATE,
 }

@@ -34,11 +34,8 @@ RUN = FolderKind(
     ),
     frozenset({"tensorboard", "codec"}),
 )
-WATCHING = (
-    "checkpoint_every",
-    "keep_every",
-    "sanity_steps",
-)  # entries of a schedule that do not change the result
+# Entries of a schedule that do not change the result.
+WATCHING = ("checkpoint_every", "keep_every", "sanity_steps")
 
 
 def held(run: Path) -> AbstractContextManager[Any]:

@@ -79,7 +79,7 @@ class BackboneWithHeads(Task):
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and each head's own."""
         features = self.backbone(self.backbone.normalise(batch["image"]))
-        return self.heads_loss(without_strides(features), batch)
+        return self.heads_loss(plain_layout(features), batch)
 
     def heads_loss(self, features: list[Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss of all heads on these features, and each head's own."""
@@ -91,8 +91,8 @@ class BackboneWithHeads(Task):
         return total, {name: loss.item() for name, loss in losses.items()}
 
 
-def without_strides(features: list[Tensor]) -> list[Tensor]:
-    """Return features, those without gradient not channels-last: torch's group norm on CPUs crashes on such."""
+def plain_layout(features: list[Tensor]) -> list[Tensor]:
+    """Return features; those without gradient lose channels-last, on which torch's group norm crashes on CPUs."""
     return [feature if feature.requires_grad else feature.contiguous() for feature in features]
 
 

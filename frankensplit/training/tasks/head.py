@@ -15,7 +15,7 @@ from frankensplit.models.from_bundle import load_backbone, load_blueprint
 from frankensplit.models.heads.base import Head
 from frankensplit.models.onnx_graph import read_encoder
 from frankensplit.models.placement import place
-from frankensplit.training.tasks.backbone import head_targets, without_strides
+from frankensplit.training.tasks.backbone import head_targets, plain_layout
 from frankensplit.training.tasks.base import Task
 from frankensplit.training.tasks.codec import rounded
 
@@ -42,13 +42,13 @@ class BundleFeatures:
     @torch.no_grad()
     def clean(self, images: Tensor) -> list[Tensor]:
         """Map uint8 images ``(N, 3, H, W)`` to the unmodified backbone's features, finest first."""
-        return without_strides(self.backbone(self.backbone.normalise(images)))
+        return plain_layout(self.backbone(self.backbone.normalise(images)))
 
     @torch.no_grad()
     def compressed(self, images: Tensor) -> list[Tensor]:
         """Map uint8 images to the features that their packets bring, finest first."""
         latent = rounded(self.encoder(normalise(images)), self.medians)
-        return without_strides(self.backbone.tail(self.blueprint(latent)))
+        return plain_layout(self.backbone.tail(self.blueprint(latent)))
 
 
 class TrainHead(Task):
