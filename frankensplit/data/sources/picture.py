@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frankensplit.data.limits import MAX_PICTURE_BYTES, read_file
-from frankensplit.data.pictures import PICTURE_SUFFIXES, decode_picture
+from frankensplit.data.pictures import decode_picture
 from frankensplit.data.sources import ListedSource, Place, Source, SourceFrame, index_ns
+from frankensplit.data.sources._pictures import is_picture
 
 ORDER = 70
 
@@ -34,5 +35,4 @@ class PictureFile(ListedSource):
 
 def open_place(place: Place, fps: float, topic: str | None) -> Source | None:
     """Open a file whose name ends as those of pictures do."""
-    path = place.file(*(f".{suffix}" for suffix in PICTURE_SUFFIXES))
-    return PictureFile(path, fps) if path else None
+    return PictureFile(place.path, fps) if place.path and is_picture(place.path) else None
